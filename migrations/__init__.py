@@ -1,0 +1,1 @@
+"""The steps that make and change the index's schema; `orchestrator.storage.database.upgrade` runs them."""

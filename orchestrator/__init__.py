@@ -1,0 +1,73 @@
+"""Sandglass: untrusted Python, one locked-down container per execution, every file it made.
+
+The public names; each is loaded when first asked for, so that `import orchestrator` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.app import Orchestrator, open_orchestrator
+    from orchestrator.clock import SystemClock
+    from orchestrator.domain.attestation import Attestation
+    from orchestrator.domain.files import SkippedFile, StoredFile, SweepReport
+    from orchestrator.domain.limits import Limits
+    from orchestrator.domain.outcomes import Outcome
+    from orchestrator.domain.results import Execution, ExecutionResult, Timings
+    from orchestrator.domain.sandbox import Stream
+    from orchestrator.domain.states import ExecutionState
+    from orchestrator.domain.status import InterpreterStatus
+    from orchestrator.errors import Fault, FileNotFoundOrExpired, Refused, SandglassError
+    from orchestrator.settings import Settings
+
+_HOMES = {
+    "Attestation": "domain.attestation",
+    "Execution": "domain.results",
+    "ExecutionResult": "domain.results",
+    "ExecutionState": "domain.states",
+    "Fault": "errors",
+    "FileNotFoundOrExpired": "errors",
+    "InterpreterStatus": "domain.status",
+    "Limits": "domain.limits",
+    "Orchestrator": "app",
+    "Outcome": "domain.outcomes",
+    "Refused": "errors",
+    "SandglassError": "errors",
+    "Settings": "settings",
+    "SkippedFile": "domain.files",
+    "StoredFile": "domain.files",
+    "Stream": "domain.sandbox",
+    "SweepReport": "domain.files",
+    "SystemClock": "clock",
+    "Timings": "domain.results",
+    "open_orchestrator": "app",
+}
+
+__all__ = [
+    "Attestation",
+    "Execution",
+    "ExecutionResult",
+    "ExecutionState",
+    "Fault",
+    "FileNotFoundOrExpired",
+    "InterpreterStatus",
+    "Limits",
+    "Orchestrator",
+    "Outcome",
+    "Refused",
+    "SandglassError",
+    "Settings",
+    "SkippedFile",
+    "StoredFile",
+    "Stream",
+    "SweepReport",
+    "SystemClock",
+    "Timings",
+    "open_orchestrator",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,476 @@
+"""The composition root: the only room that knows engine, storage and lifecycle together."""
+
+import asyncio
+import os
+import re
+import secrets
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import structlog
+
+from orchestrator.clock import SystemClock
+from orchestrator.domain.attestation import Attestation
+from orchestrator.domain.files import StoredFile, SweepReport
+from orchestrator.domain.operations import Replay
+from orchestrator.domain.outcomes import KillReason
+from orchestrator.domain.results import Execution, ExecutionRequest, ExecutionResult
+from orchestrator.domain.status import InterpreterStatus
+from orchestrator.engine.docker import DockerEngine
+from orchestrator.errors import (
+    ConfigurationError,
+    DiskReserveReached,
+    ExecutionNotFound,
+    InvalidRequest,
+    SandglassError,
+)
+from orchestrator.lifecycle.attest import Attestor, require
+from orchestrator.lifecycle.holder import this_process
+from orchestrator.lifecycle.ports import Clock, Engine
+from orchestrator.lifecycle.probe import Target
+from orchestrator.lifecycle.reap import ReapReport, reap
+from orchestrator.lifecycle.run import Job, Run, World
+from orchestrator.lifecycle.slots import Slots
+from orchestrator.lifecycle.stop import stop_elsewhere
+from orchestrator.lifecycle.supervise import Control, OnOutput
+from orchestrator.operations import Operations, choose_inputs, compare_replay
+from orchestrator.settings import Settings
+from orchestrator.storage.attestations import SqlAttestations
+from orchestrator.storage.blobs import DirectoryBlobs
+from orchestrator.storage.database import Database
+from orchestrator.storage.executions import SqlExecutions
+from orchestrator.storage.files import SqlFiles
+from orchestrator.storage.sweep import Sweeper
+from orchestrator.storage.users import SqlUsers
+from orchestrator.storage.workspaces import DirectoryWorkspaces
+
+log = structlog.get_logger(__name__)
+
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_CODE_BYTES = 1_000_000
+_MEMORY_SHARE = 0.8
+_FIRST_SWEEP = 60.0
+"""Seconds after the start: a short command should not pay for it, a service has time."""
+
+
+class Orchestrator:
+    """Runs code for owners and keeps their files; made by `open_orchestrator`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        engine: Engine,
+        database: Database,
+        *,
+        instance: str,
+        holder: str,
+        maintained: bool = False,
+    ) -> None:
+        data = settings.data_dir
+        self.settings = settings
+        self.database = database
+        self.engine = engine
+        self._clock = clock
+        self._instance = instance
+        self._blobs = DirectoryBlobs(data / "blobs")
+        self._executions = SqlExecutions(database, clock)
+        self._files = SqlFiles(database, self._blobs, clock, settings.ttl, settings.max_file_bytes)
+        self._workspaces = DirectoryWorkspaces(
+            data / "workspaces",
+            data / "staging",
+            database,
+            self._blobs,
+            clock,
+            settings.ttl,
+            settings.uid_base,
+        )
+        self.operations = Operations(
+            settings=settings,
+            clock=clock,
+            engine=engine,
+            executions=self._executions,
+            users=SqlUsers(database),
+            workspaces=self._workspaces,
+            instance=instance,
+        )
+        self._sweeper = Sweeper(database, self._blobs, self._workspaces, clock, settings.ttl)
+        self._slots = Slots(settings.slots or _slots_of_this_host(settings), settings.queue_limit)
+        self._controls: dict[str, Control] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._holder = holder
+        self._world: World | None = None
+        self._attestor = Attestor(SqlAttestations(database), clock, host=holder.partition("/")[0])
+        self._attesting = asyncio.Lock()
+        self._maintained = maintained
+        self._maintenance: asyncio.Task[None] | None = None
+
+    async def execute_code(
+        self,
+        code: str,
+        user_id: str | int,
+        user_files: Sequence[str] | None = None,
+        timeout: float | None = None,
+        *,
+        on_output: OnOutput | None = None,
+        execution_id: str | None = None,
+    ) -> ExecutionResult:
+        """Run `code` in a fresh container and return what it printed and made.
+
+        `user_files` are file ids or names of the owner's files to be visible in /inputs, None for all;
+        `timeout` is wall seconds; `on_output(stream, piece)` is called with raw bytes as they come.
+        A failing program is a result. Raises `Refused` for a bad request and `Fault` when we or the
+        engine failed. Cancelling the awaiting task kills the container, keeps its files, then goes on.
+        """
+        request = self._checked(code, user_id, user_files, timeout)
+        job = Job(
+            execution_id=self._free_id(execution_id),
+            request=request,
+            limits=self.settings.limits(request.timeout),
+            control=Control(),
+            ticket=self._slots.enter(request.owner),  # before anything is awaited: this is the owner's order
+            queued_at=self._clock.monotonic(),
+            on_output=on_output,
+        )
+        self._controls[job.execution_id] = job.control
+        try:
+            world = await self._fit_world()
+        except BaseException:
+            self._forget(job)
+            raise
+        running = self._in_background(self._run(world, job))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            job.control.stop(KillReason.CANCEL)
+            with suppress(SandglassError):  # the row says what happened; the cancellation goes on
+                await asyncio.shield(running)
+            raise
+
+    async def attest(self, *, force: bool = False) -> Attestation:
+        """What attacks on this host have shown, made now where nothing is known of it as it is, or `force`.
+
+        Takes about 2 s when it attacks, else nothing or one look into the index. Raises the engine's faults.
+        """
+        if not isinstance(self.engine, DockerEngine):
+            raise ConfigurationError("An engine that is handed in is not attacked: use the Docker Engine.")
+        target = Target(
+            engine=self.engine,
+            image=(await self.engine.image()).digest,
+            runtime=self.settings.runtime,
+            limits=self.settings.limits(),
+            instance=self._instance,
+            uid=self.settings.uid_base - 1,
+            directory=self.settings.data_dir / "probes",
+        )
+        async with self._attesting:
+            return await self._attestor.attest(target, identity=await self.engine.identity(), force=force)
+
+    async def cancel(self, execution_id: str) -> bool:
+        """Kill it, or take it out of the queue, whichever process runs it; False when it is not under way."""
+        try:
+            return await self._stop(execution_id, KillReason.CANCEL)
+        except ExecutionNotFound:
+            return False
+
+    async def kill(self, execution_id: str) -> bool:
+        """As `cancel`, on an operator's word: the outcome is `killed` and its files and output are kept.
+
+        False where it had ended by itself; raises `ExecutionNotFound`.
+        """
+        return await self._stop(execution_id, KillReason.OPERATOR)
+
+    async def _stop(self, execution_id: str, reason: KillReason) -> bool:
+        if (control := self._controls.get(execution_id)) is not None:
+            control.stop(reason)
+            return True
+        return await stop_elsewhere(
+            execution_id,
+            reason,
+            engine=self.engine,
+            executions=self._executions,
+            clock=self._clock,
+            instance=self._instance,
+            limits=self.settings.limits(),
+        )
+
+    async def replay(self, execution_id: str, *, on_output: OnOutput | None = None) -> Replay:
+        """Run an execution again with its code, its inputs by hash and the image of now, and compare.
+
+        Raises `ExecutionNotFound`, and what `execute_code` raises.
+        """
+        original = await self._executions.find(execution_id)
+        recorded = await self.operations.inputs(original.execution_id)
+        chosen, changed = choose_inputs(recorded, await self._files.list(original.owner))
+        result = await self.execute_code(
+            original.code, original.owner, chosen, original.timeout, on_output=on_output
+        )
+        return compare_replay(original, result, changed)
+
+    async def prewarm(self, user_id: str | int) -> bool:
+        """Say that code of this owner is coming; True when something is warm for it.
+
+        Opens the engine, the image and the owner's workspace ahead of the request.
+        """
+        world = await self._ready_world()
+        await world.workspaces.open(_owner(user_id))
+        return False
+
+    async def upload_file(
+        self, user_id: str | int, file_data: bytes | BinaryIO | Path, filename: str
+    ) -> StoredFile:
+        """Store a file of the owner; raises `FileTooLarge`."""
+        await asyncio.to_thread(_check_disk, self.settings)
+        return await self._files.put(_owner(user_id), filename, file_data)
+
+    async def list_user_files(self, user_id: str | int) -> list[StoredFile]:
+        """The owner's live files, newest first."""
+        return list(await self._files.list(_owner(user_id)))
+
+    async def get_file(self, file_id: str, user_id: str | int) -> StoredFile:
+        """What the index says of one live file; raises `FileNotFoundOrExpired`."""
+        return await self._files.get(file_id, _owner(user_id))
+
+    async def load_file(self, file_id: str, user_id: str | int) -> bytes:
+        """The bytes of one live file, by id or name; raises `FileNotFoundOrExpired`."""
+        return await self._files.read(file_id, _owner(user_id))
+
+    async def delete_user_file(self, file_id: str, user_id: str | int) -> StoredFile:
+        """Delete one live file; raises `FileNotFoundOrExpired`."""
+        return await self._files.delete(file_id, _owner(user_id))
+
+    async def extend_file(self, file_id: str, user_id: str | int, hours: float | None = None) -> StoredFile:
+        """Let a file live `hours` from now, a whole lifetime where none are named; as `get_file` raises."""
+        if hours is not None and not 0 < hours <= 24 * 365:
+            raise InvalidRequest(
+                "A file can be kept between 0 and 8760 hours longer: name a number in between."
+            )
+        by = None if hours is None else timedelta(hours=hours)
+        return await self._files.extend(file_id, _owner(user_id), by)
+
+    async def list_executions(self, user_id: str | int | None = None, limit: int = 50) -> list[Execution]:
+        """The newest executions first, of one owner or of all."""
+        owner = None if user_id is None else _owner(user_id)
+        return list(await self._executions.list(owner, limit))
+
+    async def get_execution(self, execution_id: str) -> Execution:
+        """One execution by id or unique prefix; raises `ExecutionNotFound`."""
+        return await self._executions.find(execution_id)
+
+    async def get_interpreter_status(self) -> InterpreterStatus:
+        """The figures of the whole installation; `image` is None while no engine answers."""
+        packages: tuple[str, ...] = ()
+        image = None
+        with suppress(SandglassError):  # a status is wanted most of all when the engine is down
+            info = await self.engine.image()
+            image = info.digest
+            packages = tuple(f"{package['name']}=={package['version']}" for package in info.packages)
+        count, size = await self._files.totals()
+        return InterpreterStatus(
+            installed_packages=packages,
+            package_count=len(packages),
+            last_cleanup=await self._sweeper.last_sweep(),
+            total_user_files=count,
+            total_file_size_mb=round(size / 1_000_000, 3),
+            file_expiration_hours=self.settings.file_ttl_hours,
+            max_file_size_mb=self.settings.max_file_bytes / 1_000_000,
+            image=image,
+            runtime=self.settings.runtime,
+            running=self._slots.running,
+            queued=self._slots.queued,
+            standby=0,
+        )
+
+    async def sweep(self, *, dry_run: bool = False) -> SweepReport:
+        """Delete what expired and reconcile index and disk."""
+        return await self._sweeper.sweep(dry_run=dry_run)
+
+    async def reap(self, *, dry_run: bool = False) -> ReapReport:
+        """End lost executions and remove containers that nobody needs."""
+        return await reap(await self._ready_world(), self.settings.limits(), dry_run=dry_run)
+
+    async def maintain(self) -> None:
+        """Reap now and every half lease, sweep after a minute and every interval, until cancelled."""
+        next_sweep = self._clock.monotonic() + _FIRST_SWEEP
+        while True:
+            try:
+                await self.reap()
+                if self._clock.monotonic() >= next_sweep:
+                    next_sweep = self._clock.monotonic() + self.settings.sweep_interval
+                    await self.sweep()
+            except SandglassError as error:
+                log.warning("maintenance failed", error=str(error))
+            await asyncio.sleep(self.settings.lease_seconds / 2)
+
+    async def close(self) -> None:
+        """Stop what runs, keep its files, wait for the last removal."""
+        for control in self._controls.values():
+            control.stop(KillReason.CANCEL)
+        if self._maintenance is not None:
+            self._maintenance.cancel()
+            await asyncio.wait((self._maintenance,))
+        while self._background:
+            await asyncio.wait(self._background)
+
+    async def _run(self, world: World, job: Job) -> ExecutionResult:
+        try:
+            until = self._clock.now() + world.lease
+            await self._executions.add(job.execution_id, job.request, holder=self._holder, until=until)
+            run = Run(world, job)
+            try:
+                return await run.to_the_end()
+            finally:
+                self._in_background(run.clean_up())
+        finally:
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        self._controls.pop(job.execution_id, None)
+        job.ticket.leave()
+
+    async def _fit_world(self) -> World:
+        """The world, on a host that held against attacks and has room; else the refusal."""
+        world = await self._ready_world()
+        if self.settings.attest and isinstance(self.engine, DockerEngine):
+            require(await self.attest())
+        await asyncio.to_thread(_check_disk, self.settings)
+        return world
+
+    def _in_background[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that `close` waits for."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def _free_id(self, wanted: str | None) -> str:
+        execution_id = _execution_id(wanted)
+        if execution_id in self._controls:
+            raise InvalidRequest(f"The execution id {execution_id!r} is already used: choose another.")
+        return execution_id
+
+    async def _ready_world(self) -> World:
+        if self._world is None:
+            self._world = World(
+                engine=self.engine,
+                executions=self._executions,
+                files=self._files,
+                workspaces=self._workspaces,
+                clock=self._clock,
+                image=await self.engine.image(),
+                runtime=self.settings.runtime,
+                instance=self._instance,
+                holder=self._holder,
+                lease=timedelta(seconds=self.settings.lease_seconds),
+                keep_containers=self.settings.keep_containers,
+            )
+            if self._maintained and self._maintenance is None:
+                self._maintenance = asyncio.create_task(self.maintain())
+        return self._world
+
+    def _checked(
+        self, code: str, user_id: str | int, user_files: Sequence[str] | None, timeout: float | None
+    ) -> ExecutionRequest:
+        try:
+            size = len(code.encode())
+        except UnicodeEncodeError as error:
+            raise InvalidRequest("The code holds a lone surrogate: send valid Unicode text.") from error
+        if size > _CODE_BYTES:
+            raise InvalidRequest(
+                f"The code has {size} bytes, the limit is {_CODE_BYTES}: put data in a file."
+            )
+        if timeout is not None and not 0 < timeout <= self.settings.max_timeout:
+            raise InvalidRequest(
+                f"The timeout must be above 0 and at most {self.settings.max_timeout:g} seconds."
+            )
+        files = None if user_files is None else tuple(user_files)
+        return ExecutionRequest(code=code, owner=_owner(user_id), user_files=files, timeout=timeout)
+
+
+@asynccontextmanager
+async def open_orchestrator(
+    settings: Settings | None = None,
+    *,
+    clock: Clock | None = None,
+    engine: Engine | None = None,
+    maintain: bool = True,
+) -> AsyncIterator[Orchestrator]:
+    """Open index, storage and engine; on leaving, running executions are cancelled and their files kept.
+
+    The engine is first talked to when something needs it, so that files can be had while it is down.
+    From then on, unless `maintain` is False, what a crash left is reaped and what expired is swept.
+    """
+    if settings is None:
+        settings = await asyncio.to_thread(Settings.load)
+    clock = clock or SystemClock()
+    instance = await asyncio.to_thread(_prepare_data_dir, settings.data_dir)
+    holder = await asyncio.to_thread(this_process)
+    database = await Database.open(settings.data_dir / "index.sqlite3")
+    own_engine = None
+    if engine is None:
+        engine = own_engine = DockerEngine(settings.image, settings.runtime, settings.docker_host)
+    orchestrator = Orchestrator(
+        settings, clock, engine, database, instance=instance, holder=holder, maintained=maintain
+    )
+    try:
+        yield orchestrator
+    finally:
+        await orchestrator.close()
+        if own_engine is not None:
+            await own_engine.close()
+        await database.close()
+
+
+def _prepare_data_dir(root: Path) -> str:
+    """Make the private data directory and return the id of this installation."""
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        root.chmod(0o700)
+        marker = root / "instance"
+        if not marker.exists():
+            with suppress(FileExistsError), marker.open("x") as file:
+                file.write(secrets.token_hex(8))
+        return marker.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data directory {root} is not usable ({error.strerror}): set SANDGLASS_DATA_DIR elsewhere."
+        ) from error
+
+
+def _check_disk(settings: Settings) -> None:
+    stat = os.statvfs(settings.data_dir)
+    if stat.f_bavail * stat.f_frsize < settings.disk_reserve:
+        reserve = settings.disk_reserve // 1_000_000
+        raise DiskReserveReached(
+            f"Less than {reserve} MB are free on the disk: free some, or lower SANDGLASS_DISK_RESERVE."
+        )
+
+
+def _execution_id(wanted: str | None) -> str:
+    if wanted is None:
+        return secrets.token_hex(8)
+    if not _EXECUTION_ID.fullmatch(wanted):
+        raise InvalidRequest(
+            f"The execution id {wanted[:80]!r} is not usable: use 1 to 64 letters, digits and dashes."
+        )
+    return wanted
+
+
+def _owner(user_id: str | int) -> str:
+    owner = str(user_id)
+    if not _OWNER.fullmatch(owner):
+        raise InvalidRequest(
+            f"The owner {owner[:80]!r} is not usable: use 1 to 64 letters, digits, dots, dashes, underscores."
+        )
+    return owner
+
+
+def _slots_of_this_host(settings: Settings) -> int:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    by_memory = int(memory * _MEMORY_SHARE // settings.memory)
+    by_cores = int((os.cpu_count() or 1) // settings.cpus)
+    return max(1, min(by_memory, by_cores))

@@ -1,0 +1,1 @@
+"""The admin command line: reads arguments, calls the public names, draws tables."""

@@ -1,0 +1,85 @@
+"""The arguments of the operator's commands, added to the command line by `add_to`."""
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import Json, group
+
+Execution = Annotated[str, typer.Argument(metavar="ID", help="Its id, or an unambiguous beginning.")]
+
+users = group("Whose workspaces there are.")
+
+
+def add_to(app: typer.Typer, executions: typer.Typer) -> None:
+    """Register everything here."""
+    app.add_typer(users, name="users")
+    app.command("ps")(_ps)
+    app.command("inspect")(_inspect)
+    app.command("logs")(_logs)
+    app.command("kill")(_kill)
+    app.command("stats")(_stats)
+    executions.command("replay")(_replay)
+
+
+def _ps(
+    dead: Annotated[bool, typer.Option("-a", "--all", help="Dead containers too.")] = False,
+    json: Json = False,
+) -> int:
+    """Show what runs and what waits."""
+    from orchestrator.cli.operate import ps
+
+    return ps(dead=dead, as_json=json)
+
+
+def _inspect(execution_id: Execution, json: Json = False) -> int:
+    """Show a container's lockdown as the engine has it, beside the one asked for; exit 3 if they differ."""
+    from orchestrator.cli.operate import inspect
+
+    return inspect(execution_id, as_json=json)
+
+
+def _logs(execution_id: Execution, json: Json = False) -> int:
+    """Show the output that was kept of an execution."""
+    from orchestrator.cli.operate import logs
+
+    return logs(execution_id, as_json=json)
+
+
+def _kill(execution_id: Execution, json: Json = False) -> int:
+    """End an execution, whichever process runs it; its output and files are kept."""
+    from orchestrator.cli.operate import kill
+
+    return kill(execution_id, as_json=json)
+
+
+def _stats(json: Json = False) -> int:
+    """Show cpu, memory and processes of every running sandbox."""
+    from orchestrator.cli.operate import stats
+
+    return stats(as_json=json)
+
+
+def _replay(execution_id: Execution, json: Json = False) -> int:
+    """Run an execution again, with its code, its inputs by hash and the image of now; say what differs."""
+    from orchestrator.cli.operate import replay
+
+    return replay(execution_id, as_json=json)
+
+
+@users.command("ls")
+def _users_ls(json: Json = False) -> int:
+    """List owners with what they use."""
+    from orchestrator.cli.operate import users_ls
+
+    return users_ls(as_json=json)
+
+
+@users.command("show")
+def _users_show(
+    owner: Annotated[str, typer.Argument(metavar="ID", help="The owner.")], json: Json = False
+) -> int:
+    """Show one owner's figures."""
+    from orchestrator.cli.operate import users_show
+
+    return users_show(owner, as_json=json)

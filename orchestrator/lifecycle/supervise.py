@@ -1,0 +1,107 @@
+"""A started sandbox under guard: hand the code over, follow its output, end it when told, know why."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from orchestrator.domain.limits import Limits
+from orchestrator.domain.outcomes import ExitStatus, KillReason
+from orchestrator.domain.sandbox import Stream
+from orchestrator.errors import EngineFault
+from orchestrator.lifecycle.output import BoundedStream
+from orchestrator.lifecycle.ports import Sandbox
+
+log = structlog.get_logger(__name__)
+
+type OnOutput = Callable[[Stream, bytes], Awaitable[None] | None]
+
+_DRAIN_SECONDS = 10.0
+"""How long the bytes of a dead container may take to arrive."""
+
+
+@dataclass(slots=True)
+class Control:
+    """The handle by which others stop an execution; the first reason given stands."""
+
+    reason: KillReason | None = None
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self, reason: KillReason) -> None:
+        """Note why; whoever guards the sandbox then kills it."""
+        if self.reason is None:
+            self.reason = reason
+        self.stopped.set()
+
+
+class Supervision:
+    """Follows one sandbox from start to death."""
+
+    def __init__(
+        self, sandbox: Sandbox, limits: Limits, control: Control, on_output: OnOutput | None
+    ) -> None:
+        self._sandbox = sandbox
+        self._limits = limits
+        self._control = control
+        self._on_output = on_output
+        self.stdout = BoundedStream(limits.output_keep)
+        self.stderr = BoundedStream(limits.output_keep)
+
+    async def run(self, request: bytes) -> ExitStatus:
+        """Start, hand over, and return the engine's evidence once the container is dead, whoever ended it."""
+        await self._sandbox.start()
+        guard = asyncio.create_task(self._end_when_told())
+        pump = asyncio.create_task(self._pump())
+        try:
+            await self._hand_over(request)
+            status = await self._sandbox.wait()
+            await self._drain(pump)
+        except BaseException:
+            pump.cancel()
+            await asyncio.shield(self._sandbox.kill())
+            raise
+        finally:
+            guard.cancel()
+        return status
+
+    async def _hand_over(self, request: bytes) -> None:
+        try:
+            await self._sandbox.hand_over(request)
+        except EngineFault:
+            # Killed before it had read its code: then its death is the answer, not a fault.
+            if not self._control.stopped.is_set():
+                raise
+
+    async def _end_when_told(self) -> None:
+        try:
+            await asyncio.wait_for(self._control.stopped.wait(), self._limits.wall_seconds)
+        except TimeoutError:
+            self._control.stop(KillReason.TIMEOUT)
+        await self._sandbox.kill()
+
+    async def _pump(self) -> None:
+        kept = {Stream.STDOUT: self.stdout, Stream.STDERR: self.stderr}
+        async for stream, piece in self._sandbox.output():
+            kept[stream].feed(piece)
+            if self.stdout.total + self.stderr.total > self._limits.output_kill:
+                self._control.stop(KillReason.OUTPUT)
+            else:
+                await self._tell(stream, piece)
+
+    async def _tell(self, stream: Stream, piece: bytes) -> None:
+        if self._on_output is None:
+            return
+        try:
+            if (answer := self._on_output(stream, piece)) is not None:
+                await answer
+        except Exception as error:  # noqa: BLE001  # the caller's own code: its mistake costs it the stream alone
+            log.warning("the listener to the output failed and hears no more", error=type(error).__name__)
+            self._on_output = None
+
+    async def _drain(self, pump: "asyncio.Task[None]") -> None:
+        """The dead write nothing more; what is in the socket is read, a stuck listener is not waited for."""
+        try:
+            await asyncio.wait_for(pump, _DRAIN_SECONDS)
+        except TimeoutError:
+            return

@@ -1,0 +1,263 @@
+"""The operator's questions to an installation: who is alive, under which lockdown, and at what cost."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from orchestrator.domain.files import StoredFile
+from orchestrator.domain.operations import (
+    Inspection,
+    LiveSandbox,
+    Logs,
+    Population,
+    RecordedInput,
+    Replay,
+    Sample,
+    Usage,
+    User,
+    Waiting,
+)
+from orchestrator.domain.results import Execution, ExecutionResult
+from orchestrator.domain.sandbox import Mount, SandboxSpec, Survey
+from orchestrator.domain.states import ExecutionState
+from orchestrator.errors import EngineFault, InvalidRequest
+from orchestrator.lifecycle.ports import Clock, Engine, Inspectable
+from orchestrator.settings import Settings
+from orchestrator.storage.executions import SqlExecutions
+from orchestrator.storage.users import SqlUsers
+from orchestrator.storage.workspaces import DirectoryWorkspaces
+
+SAMPLE_SECONDS = 0.5
+"""Between the two samples that tell how much cpu is used now."""
+
+
+class Operations:
+    """Reads, and changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        engine: Engine,
+        executions: SqlExecutions,
+        users: SqlUsers,
+        workspaces: DirectoryWorkspaces,
+        instance: str,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._engine = engine
+        self._executions = executions
+        self._users = users
+        self._workspaces = workspaces
+        self._instance = instance
+
+    async def population(self, *, dead: bool = False) -> Population:
+        """Containers of ours that are alive, `dead` ones too if asked, and the queue of every process."""
+        now = self._clock.now()
+        surveyed = await self._engine.survey(self._instance)
+        unfinished = await self._executions.unfinished()
+        known = {row.execution_id: row.state for row in unfinished}
+        sandboxes = []
+        for one in sorted(surveyed, key=lambda survey: survey.created_at):
+            if not dead and one.status not in {"created", "running", "paused"}:
+                continue
+            state = known.get(one.execution_id) or await self._state(one.execution_id)
+            sandboxes.append(
+                LiveSandbox(
+                    container_id=one.container_id,
+                    execution_id=one.execution_id,
+                    owner=one.owner,
+                    kind=one.kind,
+                    status=one.status,
+                    state=state,
+                    age=max(0.0, (now - one.created_at).total_seconds()),
+                )
+            )
+        queued = [row for row in unfinished if row.state is ExecutionState.QUEUED]
+        queue = tuple(
+            Waiting(
+                execution_id=row.execution_id,
+                owner=row.owner,
+                position=position,
+                waited=max(0.0, (now - row.created_at).total_seconds()),
+            )
+            for position, row in enumerate(queued, 1)
+        )
+        return Population(sandboxes=tuple(sandboxes), queue=queue)
+
+    async def inspect(self, execution_id: str) -> Inspection:
+        """One execution by id or unique prefix, its container's effective lockdown beside the wished one."""
+        row = await self._executions.find(execution_id)
+        container = await self._container(row.execution_id)
+        if container is None:
+            return Inspection(execution=row, container_id=None, lockdown=None)
+        users = await self._users.list(self._clock.now(), row.owner)
+        try:
+            reading = await self._inspectable.lockdown(container.container_id, self._spec(row, users[0].uid))
+        except EngineFault:
+            if await self._container(row.execution_id) is not None:
+                raise
+            return Inspection(execution=row, container_id=None, lockdown=None)  # it has ended since
+        return Inspection(execution=row, container_id=container.container_id, lockdown=reading)
+
+    async def logs(self, execution_id: str) -> Logs:
+        """The output kept of a finished execution; of one under way there is none yet, and `note` says so."""
+        row = await self._executions.find(execution_id)
+        note = None
+        if not row.state.is_terminal:
+            note = (
+                f"Execution {row.execution_id} is {row.state}: its output is with the process that runs it "
+                "and is kept when it ends."
+            )
+        elif row.result is None or row.state is ExecutionState.LOST:
+            note = row.failure or "Nothing was kept of this execution."
+        return Logs(
+            execution_id=row.execution_id,
+            state=row.state,
+            output=row.result.output if row.result else "",
+            error=row.result.error if row.result else "",
+            truncated=bool(row.result and row.result.truncated),
+            note=note,
+        )
+
+    async def stats(self) -> Sequence[Usage]:
+        """Cpu, memory and pids of every running sandbox; takes `SAMPLE_SECONDS`."""
+        running = [one for one in await self._engine.survey(self._instance) if one.status == "running"]
+        before = await self._samples(running)
+        began = self._clock.monotonic()
+        await asyncio.sleep(SAMPLE_SECONDS if running else 0)
+        after = await self._samples(running)
+        passed = max(self._clock.monotonic() - began, 1e-3)
+        return [
+            Usage(
+                execution_id=one.execution_id,
+                owner=one.owner,
+                container_id=one.container_id,
+                cpu=max(0.0, (last.cpu_seconds - first.cpu_seconds) / passed),
+                memory=last.memory,
+                memory_limit=last.memory_limit,
+                pids=last.pids,
+            )
+            for one, first, last in zip(running, before, after, strict=True)
+            if first is not None and last is not None
+        ]
+
+    async def users(self) -> Sequence[User]:
+        """Every owner with a workspace, in figures."""
+        return await self._users.list(self._clock.now())
+
+    async def user(self, owner: str) -> User:
+        """One owner in figures; raises `InvalidRequest` for one that never ran anything."""
+        found = await self._users.list(self._clock.now(), owner)
+        if not found:
+            raise InvalidRequest(
+                f"Nobody called {owner[:64]!r} has a workspace here: see `sandglass users ls`."
+            )
+        return found[0]
+
+    async def inputs(self, execution_id: str) -> Sequence[RecordedInput]:
+        """What an execution was given, with the hashes of then."""
+        return await self._users.inputs(execution_id)
+
+    @property
+    def _inspectable(self) -> Inspectable:
+        if isinstance(self._engine, Inspectable):
+            return self._engine
+        raise InvalidRequest("This engine cannot be looked into: use the Docker Engine.")
+
+    async def _state(self, execution_id: str) -> ExecutionState | None:
+        found = await self._executions.states([execution_id])
+        return found.get(execution_id)
+
+    async def _container(self, execution_id: str) -> Survey | None:
+        surveyed = await self._engine.survey(self._instance)
+        return next((one for one in surveyed if one.execution_id == execution_id), None)
+
+    async def _samples(self, running: Sequence[Survey]) -> list[Sample | None]:
+        async def sample(one: Survey) -> Sample | None:
+            try:
+                return await self._inspectable.sample(one.container_id)
+            except EngineFault:
+                return None  # it has ended since
+
+        return await asyncio.gather(*(sample(one) for one in running))
+
+    def _spec(self, row: Execution, uid: int) -> SandboxSpec:
+        """What the settings of now ask for; the process that runs it may have had others."""
+        staged: Path = self._settings.data_dir / "staging" / row.execution_id
+        return SandboxSpec(
+            execution_id=row.execution_id,
+            owner=row.owner,
+            uid=uid,
+            image=row.image or "",
+            runtime=row.runtime or self._settings.runtime,
+            limits=self._settings.limits(row.timeout),
+            mounts=(
+                Mount(source=self._workspaces.path(row.owner), target="/workspace", read_only=False),
+                Mount(source=staged, target="/inputs", read_only=True),
+            ),
+            instance=self._instance,
+        )
+
+
+def choose_inputs(
+    recorded: Sequence[RecordedInput], live: Sequence[StoredFile]
+) -> tuple[list[str], list[str]]:
+    """Live files with the hashes of then, by id first, and a phrase for each that is not what it was."""
+    by_id = {file.file_id: file for file in live}
+    by_hash = {file.sha256: file for file in live}
+    chosen, changed = [], []
+    for one in recorded:
+        same = by_id.get(one.file_id)
+        if same is None or same.sha256 != one.sha256:
+            same = by_hash.get(one.sha256)
+            changed.append(
+                f"input {one.file_id} is gone"
+                if same is None
+                else f"input {one.file_id} is now {same.file_id}, with the same content"
+            )
+        if same is not None:
+            chosen.append(same.file_id)
+    return chosen, changed
+
+
+def compare_replay(original: Execution, result: ExecutionResult, changed: Sequence[str]) -> Replay:
+    """What came out differently: image, runtime, outcome, exit code, output and files by content."""
+    found = list(changed)
+    then = original.result
+    pairs: list[tuple[str, object, object]] = [
+        ("image", original.image, result.image),
+        ("runtime", original.runtime, result.runtime),
+    ]
+    if then is None:
+        found.append(f"the original has no result: it is {original.state}")
+    else:
+        pairs += [("outcome", then.outcome, result.outcome), ("exit code", then.exit_code, result.exit_code)]
+    found += [f"{name} was {was}, is {now}" for name, was, now in pairs if was != now]
+    if then is not None:
+        found += [
+            f"{name} differs from line {_first_difference(was, now)} on"
+            for name, was, now in (
+                ("output", then.output, result.output),
+                ("error output", then.error, result.error),
+            )
+            if was != now
+        ]
+        found += _file_differences(then.generated_files, result.generated_files)
+    return Replay(original=original, result=result, differences=tuple(found))
+
+
+def _first_difference(was: str, now: str) -> int:
+    lines = zip_longest(was.splitlines(keepends=True), now.splitlines(keepends=True))
+    return next((number for number, (one, other) in enumerate(lines, 1) if one != other), 1)
+
+
+def _file_differences(was: Sequence[StoredFile], now: Sequence[StoredFile]) -> list[str]:
+    old, new = ({file.path: file.sha256 for file in files} for files in (was, now))
+    found = [f"file {path} was not made again" for path in old.keys() - new.keys()]
+    found += [f"file {path} is new" for path in new.keys() - old.keys()]
+    found += [f"file {path} has other content" for path in old.keys() & new.keys() if old[path] != new[path]]
+    return sorted(found)

@@ -1,0 +1,104 @@
+"""Every setting of the orchestrator, read from `SANDGLASS_*` once, by whoever opens it."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orchestrator.domain.limits import GIB, MB, MIB, Limits
+from orchestrator.errors import ConfigurationError
+
+
+def _default_data_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/sandglass")
+    return Path.home() / ".local" / "share" / "sandglass"
+
+
+class Settings(BaseSettings):
+    """`SANDGLASS_<NAME>` in the environment or in `.env`; sizes in bytes, times in seconds unless named."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDGLASS_", env_file=".env", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(
+        default_factory=_default_data_dir, description="Index, blobs, workspaces and staging."
+    )
+    docker_host: str | None = Field(
+        None, description="Address of the Docker Engine; the client's default if unset."
+    )
+    image: str = Field(
+        "sandglass-sandbox:latest", description="The sandbox image; pinned by digest at start-up."
+    )
+    runtime: Literal["runc", "runsc"] = Field(
+        "runc", description="The engine's runtime; never a silent fallback."
+    )
+    file_ttl_hours: float = Field(
+        48, allow_inf_nan=False, description="Lifetime of stored files; -1 means for ever."
+    )
+    max_file_bytes: int = Field(50 * MB, gt=0, description="Largest stored file, uploaded or generated.")
+    sweep_interval: float = Field(
+        3600, gt=0, allow_inf_nan=False, description="Seconds between sweeps of expired files."
+    )
+    uid_base: int = Field(700_000, ge=100_000, lt=2**31 - 2**20, description="First uid handed to an owner.")
+    memory: int = Field(GIB, ge=64 * MIB, description="Memory of one execution; swap is off.")
+    cpus: float = Field(1.0, ge=0.01, allow_inf_nan=False, description="Processors of one execution.")
+    pids: int = Field(128, ge=8, description="Processes and threads of one execution.")
+    timeout: float = Field(
+        60, gt=0, allow_inf_nan=False, description="Wall time of one execution where the caller names none."
+    )
+    max_timeout: float = Field(
+        300, gt=0, allow_inf_nan=False, description="Longest wall time that a caller may ask for."
+    )
+    slots: int = Field(0, ge=0, description="Executions at once; 0 means by cores and memory.")
+    queue_limit: int = Field(100, ge=0, description="Executions that may wait before new ones are refused.")
+    max_inputs: int = Field(1000, gt=0, description="Files staged for one execution, newest first.")
+    lease_seconds: float = Field(
+        30,
+        gt=1,
+        allow_inf_nan=False,
+        description="A lease not renewed for this long marks its execution lost.",
+    )
+    disk_reserve: int = Field(
+        GIB, ge=0, description="Free bytes of the data disk below which nothing new starts."
+    )
+    attest: bool = Field(
+        True, description="Attack this host before the first execution on it, and refuse if it gives way."
+    )
+    keep_containers: bool = Field(False, description="Leave dead containers for a post-mortem.")
+
+    @field_validator("file_ttl_hours")
+    @classmethod
+    def _lifetime(cls, value: float) -> float:
+        if value != -1 and value <= 0:
+            raise ValueError("must be positive, or -1 for files that never expire")
+        return value
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """Read the environment; a malformed value raises `ConfigurationError` naming its variable."""
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]  # pydantic validates what mypy cannot see
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "SANDGLASS_" + "_".join(str(part) for part in first["loc"]).upper()
+            raise ConfigurationError(
+                f"{name} is not usable ({first['msg']}): correct it and start again."
+            ) from error
+
+    @property
+    def ttl(self) -> timedelta | None:
+        """Lifetime of a stored file; None means for ever."""
+        return None if self.file_ttl_hours == -1 else timedelta(hours=self.file_ttl_hours)
+
+    def limits(self, timeout: float | None = None) -> Limits:
+        """The bounds of one execution."""
+        return Limits(
+            memory=self.memory,
+            cpus=self.cpus,
+            pids=self.pids,
+            wall_seconds=self.timeout if timeout is None else timeout,
+            file_bytes=self.max_file_bytes,
+        )
