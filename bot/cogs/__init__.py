@@ -1,0 +1,1 @@
+"""Slash and context commands, thin skins over the rooms beside this folder."""

@@ -1,0 +1,93 @@
+"""Commands about the bot and about what it knows of a person."""
+# nextcord leaves its decorators without types.
+# mypy: disable-error-code="untyped-decorator"
+
+import json
+from typing import Any
+
+import nextcord
+from nextcord import slash_command
+
+from bot import render
+from bot.filecard import send_json
+from bot.interactions import user_of
+from bot.services import Services
+
+_HELP = """\
+**Mention me, reply to me or write me a DM**: I answer, and I run Python for it. Every file comes back.
+**Attach files** to a question, and code can open them. They are kept for {hours}, as are the files it makes.
+`/run` runs your own code; the message menu has *Run this code* for fenced blocks.
+`/chat` opens a thread with me · `/stop` stops · `/reset` forgets · `/model` chooses the model
+`/files` `/download` `/upload` `/delete` your files
+`/status` how I am · `/usage` what you used today · `/privacy` export or erase what I remember
+Code runs in a container of its own without a network, {seconds:g} s at most unless asked for longer."""
+
+
+class About(nextcord.ClientCog):
+    """/help, /status, /usage, /privacy."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    @slash_command(description="What I can do")
+    async def help(self, interaction: nextcord.Interaction[Any]) -> None:
+        settings = self._services.orchestrator.settings
+        hours = "ever" if settings.file_ttl_hours == -1 else f"{settings.file_ttl_hours:g} hours"
+        text = _HELP.format(hours=hours, seconds=settings.timeout)
+        await interaction.response.send_message(text, ephemeral=True)
+
+    @slash_command(description="How the sandbox is doing")
+    async def status(self, interaction: nextcord.Interaction[Any]) -> None:
+        await interaction.response.defer(ephemeral=True, with_message=True)
+        status = await self._services.orchestrator.get_interpreter_status()
+        model = self._services.settings.openai_model if self._services.model else None
+        lines = [
+            f"**{'✅ ready' if status.image else '❌ no engine or no image'}** · runtime {status.runtime}",
+            f"{status.running} running · {status.queued} queued · {status.standby} on standby",
+            f"{status.package_count} packages in the image",
+            f"model {render.name(model)}" if model else "no model: code only",
+        ]
+        await interaction.followup.send("\n".join(lines), ephemeral=True)
+
+    @slash_command(description="What you used today")
+    async def usage(self, interaction: nextcord.Interaction[Any]) -> None:
+        now = self._services.clock.now()
+        day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        spent = await self._services.store.spent(day, user_id=user_of(interaction))
+        budget = (await self._services.policy.rules()).budget.user
+        lines = [
+            "**Today, since 00:00 UTC**",
+            f"{spent.tokens:,} tokens{_of(budget.tokens, ' of {:,}')}",
+            f"${spent.dollars:.4f}{_of(budget.dollars, ' of ${:g}')}",
+            f"{spent.cpu_seconds:.1f} s of computing{_of(budget.cpu_seconds, ' of {:g} s')}",
+        ]
+        await interaction.response.send_message("\n".join(lines), ephemeral=True)
+
+    @slash_command(description="What I remember of you")
+    async def privacy(self, interaction: nextcord.Interaction[Any]) -> None:
+        """Only its subcommands are called."""
+
+    @privacy.subcommand(description="Get everything that I remember of you")
+    async def export(self, interaction: nextcord.Interaction[Any]) -> None:
+        await interaction.response.defer(ephemeral=True, with_message=True)
+        user_id = user_of(interaction)
+        known = await self._services.store.export(user_id)
+        files = await self._services.orchestrator.list_user_files(user_id)
+        known["files"] = [each.model_dump(mode="json") for each in files]
+        text = json.dumps(known, ensure_ascii=False, indent=1)
+        await send_json(interaction, "sandglass-export.json", text.encode())
+
+    @privacy.subcommand(description="Forget your conversations and delete your files")
+    async def erase(self, interaction: nextcord.Interaction[Any]) -> None:
+        await interaction.response.defer(ephemeral=True, with_message=True)
+        user_id = user_of(interaction)
+        turns = await self._services.store.erase(user_id)
+        files = await self._services.orchestrator.list_user_files(user_id)
+        for file in files:
+            await self._services.orchestrator.delete_user_file(file.file_id, user_id)
+        text = f"-# 🧹 {turns} questions are forgotten and {len(files)} files deleted; the day's figures stay"
+        await interaction.followup.send(text, ephemeral=True)
+
+
+def _of(bound: float | None, form: str) -> str:
+    return "" if bound is None else form.format(bound)

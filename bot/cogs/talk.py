@@ -1,0 +1,107 @@
+"""Commands about running code and about the conversation."""
+# nextcord leaves its decorators without types.
+# mypy: disable-error-code="untyped-decorator"
+
+from typing import Any
+
+import nextcord
+from nextcord import SlashOption, message_command, slash_command
+
+from bot import render
+from bot.buttons import Action
+from bot.interactions import refuse, user_of
+from bot.running import CodeForm, run_code
+from bot.services import Services
+from bot.turns import Turns
+
+
+class Talk(nextcord.ClientCog):
+    """/run, "Run this code", /chat, /stop, /reset, /model."""
+
+    def __init__(self, services: Services, turns: Turns) -> None:
+        self._services = services
+        self._turns = turns
+
+    @slash_command(description="Run Python; without code, a form opens")
+    async def run(
+        self,
+        interaction: nextcord.Interaction[Any],
+        code: str = SlashOption(description="The program", required=False, default="", max_length=6000),
+    ) -> None:
+        if not code.strip():
+            await interaction.response.send_modal(CodeForm(Action(verb="form", target="new").custom_id))
+            return
+        await run_code(self._services, self._turns, interaction, render.fenced_code(code) or code)
+
+    @message_command(name="Run this code")
+    async def run_message(self, interaction: nextcord.Interaction[Any], message: nextcord.Message) -> None:
+        code = render.fenced_code(message.content)
+        if code is None:
+            await refuse(interaction, "This message has no code between ``` fences: use /run.")
+            return
+        await run_code(self._services, self._turns, interaction, code)
+
+    @slash_command(description="Open a thread in which every message is for me")
+    async def chat(
+        self,
+        interaction: nextcord.Interaction[Any],
+        topic: str = SlashOption(description="Its name", required=False, default="Sandglass", max_length=90),
+    ) -> None:
+        channel = interaction.channel
+        if not isinstance(channel, nextcord.TextChannel):
+            await refuse(
+                interaction, "A thread can be opened in a text channel only: here, just write to me."
+            )
+            return
+        await interaction.response.defer(ephemeral=True, with_message=True)
+        thread = await channel.create_thread(
+            name=render.visible(topic).strip()[:90] or "Sandglass", type=nextcord.ChannelType.public_thread
+        )
+        await self._services.store.opened(thread.id, user_of(interaction))
+        await thread.send("-# 👋 every message in this thread is for me: ask, or drop a file")
+        await interaction.followup.send(f"The thread is open: {thread.mention}", ephemeral=True)
+
+    @slash_command(description="Stop what I am doing for you")
+    async def stop(self, interaction: nextcord.Interaction[Any]) -> None:
+        await interaction.response.defer(ephemeral=True, with_message=True)
+        turns = self._turns.of_user(user_of(interaction))
+        for turn in reversed(turns):
+            await self._turns.stop(turn)
+        await interaction.followup.send(
+            f"-# ⏹️ stopped {len(turns)}" if turns else "I am doing nothing for you.", ephemeral=True
+        )
+
+    @slash_command(description="Forget this conversation; files and figures stay")
+    async def reset(self, interaction: nextcord.Interaction[Any]) -> None:
+        await self._services.store.reset(
+            interaction.channel_id or 0, user_of(interaction), self._services.clock.now()
+        )
+        await interaction.response.send_message(
+            "-# 🧹 what was said here before is forgotten", ephemeral=True
+        )
+
+    @slash_command(description="See or choose the model that answers you")
+    async def model(
+        self,
+        interaction: nextcord.Interaction[Any],
+        which: str = SlashOption(description="The model", required=False, default="", max_length=100),
+    ) -> None:
+        models = self._services.settings.models
+        if self._services.model is None:
+            await refuse(interaction, "No model is configured here: code runs all the same, use /run.")
+        elif not which:
+            model = await self._services.model_of(user_of(interaction))
+            assert model is not None
+            offered = ", ".join(render.name(each) for each in models)
+            text = f"You talk to {render.name(model.name)}. Offered: {offered}."
+            await interaction.response.send_message(text, ephemeral=True)
+        elif which not in models:
+            await refuse(interaction, f"Not offered. Choose one of {', '.join(map(render.name, models))}.")
+        else:
+            await self._services.store.choose(user_of(interaction), which)
+            await interaction.response.send_message(f"From now on {render.name(which)}.", ephemeral=True)
+
+    @model.on_autocomplete("which")
+    async def _models(self, interaction: nextcord.Interaction[Any], which: str) -> None:
+        found = [each for each in self._services.settings.models if which.lower() in each.lower()]
+        await interaction.response.send_autocomplete(found[:25])

@@ -1,0 +1,122 @@
+"""What a conversation needs of a model, in values that belong to no vendor."""
+
+import base64
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class ModelError(Exception):
+    """The model gave no whole answer; `str(error)` is one sentence for the person who asked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """A picture shown to a model that sees."""
+
+    media_type: str
+    data: bytes
+
+    @property
+    def url(self) -> str:
+        """The picture as a data URL."""
+        return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode()}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text:
+    """What a person says (`role` user), or what the model is told (`role` system)."""
+
+    role: str
+    text: str
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCall:
+    """A call as the model wrote it; `arguments` is its JSON text, which may be malformed."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """One turn of the model: words, then calls."""
+
+    text: str
+    calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolResult:
+    """The answer to one call, JSON text, with the pictures that belong to it."""
+
+    call_id: str
+    output: str
+    pictures: tuple[Picture, ...] = ()
+
+
+type Message = Text | Said | ToolResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolSpec:
+    """A tool as the model is told of it; `parameters` is a JSON schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens as the API counted them; `cached` is a part of `prompt`."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            prompt=self.prompt + other.prompt,
+            completion=self.completion + other.completion,
+            cached=self.cached + other.cached,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """The next piece of the model's words."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallBegun:
+    """The first piece of a call has come; its arguments are still on the way."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """The last event of a turn that came whole."""
+
+    said: Said
+    usage: Usage
+
+
+type Event = Piece | CallBegun | Finished
+
+
+class Model(Protocol):
+    """A model that answers with a stream."""
+
+    @property
+    def name(self) -> str: ...
+
+    def turn(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[Event]:
+        """Yield pieces as they come and `Finished` at the end; raises `ModelError` for anything less."""
+        ...

@@ -1,0 +1,120 @@
+"""The Responses API: items in, typed events out."""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Any
+
+from openai import AsyncOpenAI
+
+from bot.model.faults import broken, failed, in_one_sentence, too_long, while_streaming
+from bot.model.port import (
+    CallBegun,
+    Event,
+    Finished,
+    Message,
+    Picture,
+    Piece,
+    Said,
+    Text,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+)
+
+type Json = dict[str, Any]
+
+
+class ResponsesModel:
+    """A model behind `/responses`."""
+
+    def __init__(self, client: AsyncOpenAI, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    async def turn(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[Event]:
+        """See `Model.turn`. Nothing is stored at the server: the whole conversation is sent each time."""
+        request: Json = {
+            "model": self.name,
+            "input": [item for message in messages for item in _items(message)],
+            "stream": True,
+            "store": False,
+        }
+        if tools:
+            request["tools"] = [_tool(each) for each in tools]
+        async with in_one_sentence():
+            opened: Any = await self._client.responses.create(**request)
+        text: list[str] = []
+        calls: list[ToolCall] = []
+        async with while_streaming():
+            async with opened as stream:
+                async for event in stream:
+                    if event.type == "response.output_text.delta":
+                        text.append(event.delta)
+                        yield Piece(text=event.delta)
+                    elif event.type == "response.output_item.added" and event.item.type == "function_call":
+                        yield CallBegun(name=event.item.name)
+                    elif event.type == "response.output_item.done" and event.item.type == "function_call":
+                        calls.append(_call(event.item))
+                    elif event.type == "response.completed":
+                        said = Said(text="".join(text), calls=tuple(calls))
+                        yield Finished(said=said, usage=_usage(event.response.usage))
+                        return
+                    elif event.type == "response.incomplete":
+                        raise too_long()
+                    elif event.type in {"response.failed", "error"}:
+                        raise failed()
+            raise broken()
+
+
+def _items(message: Message) -> Iterator[Json]:
+    match message:
+        case Text(role=role, text=text, pictures=pictures):
+            yield {"role": role, "content": _content(text, pictures)}
+        case Said(text=text, calls=calls):
+            if text:
+                yield {"role": "assistant", "content": text}
+            for call in calls:
+                yield {
+                    "type": "function_call",
+                    "call_id": call.call_id,
+                    "name": call.name,
+                    "arguments": call.arguments,
+                }
+        case ToolResult(call_id=call_id, output=output, pictures=pictures):
+            yield {
+                "type": "function_call_output",
+                "call_id": call_id,
+                "output": _content(output, pictures),
+            }
+
+
+def _content(text: str, pictures: Sequence[Picture]) -> str | list[Json]:
+    if not pictures:
+        return text
+    shown = [{"type": "input_image", "image_url": each.url, "detail": "auto"} for each in pictures]
+    return [{"type": "input_text", "text": text}, *shown]
+
+
+def _tool(spec: ToolSpec) -> Json:
+    return {
+        "type": "function",
+        "name": spec.name,
+        "description": spec.description,
+        "parameters": dict(spec.parameters),
+        "strict": False,
+    }
+
+
+def _call(item: Any) -> ToolCall:
+    return ToolCall(call_id=item.call_id, name=item.name, arguments=item.arguments)
+
+
+def _usage(usage: Any) -> Usage:
+    if usage is None:
+        return Usage()
+    details = getattr(usage, "input_tokens_details", None)
+    return Usage(
+        prompt=usage.input_tokens or 0,
+        completion=usage.output_tokens or 0,
+        cached=getattr(details, "cached_tokens", 0) or 0,
+    )

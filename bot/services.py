@@ -1,0 +1,49 @@
+"""Everything that outlives one connection to Discord, opened once and handed around."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from bot.model import Model, connect
+from bot.money import load_prices
+from bot.policy import Policy
+from bot.settings import BotSettings
+from bot.store import Store, open_store
+from orchestrator import Orchestrator, SystemClock
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The collaborators of a conversation; `model` makes a model by name, None where none is configured."""
+
+    settings: BotSettings
+    orchestrator: Orchestrator
+    store: Store
+    policy: Policy
+    clock: SystemClock
+    model: Callable[[str], Model] | None
+
+    async def model_of(self, user_id: int) -> Model | None:
+        """The model that a person talks to: their choice while it is offered, else the default."""
+        if self.model is None:
+            return None
+        choice = await self.store.choice(user_id)
+        return self.model(choice if choice in self.settings.models else self.settings.openai_model)
+
+
+@asynccontextmanager
+async def open_services(settings: BotSettings, orchestrator: Orchestrator) -> AsyncIterator[Services]:
+    """Open the store and the model's client; raises `SetupError` for an unusable policy file."""
+    policy = await Policy.open(settings.policy)
+    path = settings.bot_database or orchestrator.settings.data_dir / "bot.sqlite3"
+    await asyncio.to_thread(load_prices)
+    async with open_store(path) as store, connect(settings) as model:
+        yield Services(
+            settings=settings,
+            orchestrator=orchestrator,
+            store=store,
+            policy=policy,
+            clock=SystemClock(),
+            model=model,
+        )

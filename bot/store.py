@@ -1,0 +1,256 @@
+"""What the bot remembers: conversations by message id, and a ledger that nothing clears."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, event, func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+
+from bot.memory import dumped, loaded
+from bot.model import Message, Usage
+from bot.tables import Base, ChoiceRow, LedgerRow, MessageRow, ResetRow, ThreadRow, TurnRow
+from bot.unbroken import unbroken
+
+_LONGEST_CHAIN = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """Sums of the ledger."""
+
+    tokens: int
+    dollars: float
+    cpu_seconds: float
+
+
+class Store:
+    """One SQLite file; made by `open_store`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    @unbroken
+    async def remember(
+        self,
+        *,
+        question_id: int,
+        channel_id: int,
+        author_id: int,
+        parent_id: int | None,
+        at: datetime,
+        exchange: Sequence[Message],
+    ) -> None:
+        """Write a turn, or what it has become after an edit of its question."""
+        row = TurnRow(
+            question_id=question_id,
+            channel_id=channel_id,
+            author_id=author_id,
+            parent_id=parent_id,
+            created_at=at,
+            exchange=dumped(exchange),
+        )
+        async with self._sessions.begin() as session:
+            await session.merge(row)
+
+    @unbroken
+    async def ours(self, message_id: int, question_id: int, channel_id: int) -> None:
+        """Note that a message of ours belongs to a question."""
+        row = MessageRow(message_id=message_id, question_id=question_id, channel_id=channel_id)
+        async with self._sessions.begin() as session:
+            await session.merge(row)
+
+    @unbroken
+    async def question_of(self, message_id: int) -> int | None:
+        """The question that a message of ours answers; None for anything else."""
+        async with self._sessions() as session:
+            row = await session.get(MessageRow, message_id)
+        return row.question_id if row else None
+
+    @unbroken
+    async def answers_to(self, question_id: int) -> list[tuple[int, int]]:
+        """(channel, message) of everything that we wrote to a question, oldest first."""
+        query = select(MessageRow.channel_id, MessageRow.message_id).where(
+            MessageRow.question_id == question_id
+        )
+        async with self._sessions() as session:
+            found = await session.execute(query.order_by(MessageRow.message_id))
+            return [(channel, message) for channel, message in found]
+
+    @unbroken
+    async def forget_answers(self, question_id: int) -> None:
+        """Drop a question, its answer and their messages from the memory."""
+        async with self._sessions.begin() as session:
+            await session.execute(delete(MessageRow).where(MessageRow.question_id == question_id))
+            await session.execute(delete(TurnRow).where(TurnRow.question_id == question_id))
+
+    @unbroken
+    async def chain(self, question_id: int | None, since: datetime | None = None) -> list[Message]:
+        """The conversation that ends with a question, oldest first, along the replies."""
+        turns: list[list[dict[str, Any]]] = []
+        async with self._sessions() as session:
+            while question_id is not None and len(turns) < _LONGEST_CHAIN:
+                row = await session.get(TurnRow, question_id)
+                if row is None or (since is not None and row.created_at <= since):
+                    break
+                turns.append(row.exchange)
+                question_id = row.parent_id
+        return [message for exchange in reversed(turns) for message in loaded(exchange)]
+
+    @unbroken
+    async def room(
+        self, channel_id: int, since: datetime | None = None, before: int | None = None
+    ) -> list[Message]:
+        """The conversation of a DM or of a thread of ours, oldest first."""
+        query = select(TurnRow.exchange).where(TurnRow.channel_id == channel_id)
+        if since is not None:
+            query = query.where(TurnRow.created_at > since)
+        if before is not None:
+            query = query.where(TurnRow.question_id < before)
+        async with self._sessions() as session:
+            found = await session.scalars(query.order_by(TurnRow.question_id.desc()).limit(_LONGEST_CHAIN))
+            return [message for exchange in reversed(found.all()) for message in loaded(exchange)]
+
+    @unbroken
+    async def reset(self, channel_id: int, user_id: int, at: datetime) -> None:
+        """Let a person's memory in a channel begin anew."""
+        async with self._sessions.begin() as session:
+            await session.merge(ResetRow(channel_id=channel_id, user_id=user_id, at=at))
+
+    @unbroken
+    async def since(self, channel_id: int, user_id: int) -> datetime | None:
+        """The moment of the last reset."""
+        async with self._sessions() as session:
+            row = await session.get(ResetRow, (channel_id, user_id))
+        return row.at if row else None
+
+    @unbroken
+    async def opened(self, thread_id: int, user_id: int) -> None:
+        """Note a thread that we opened."""
+        statement = insert(ThreadRow).values(thread_id=thread_id, user_id=user_id).on_conflict_do_nothing()
+        async with self._sessions.begin() as session:
+            await session.execute(statement)
+
+    @unbroken
+    async def is_ours(self, thread_id: int) -> bool:
+        """Whether we opened this thread."""
+        async with self._sessions() as session:
+            return await session.get(ThreadRow, thread_id) is not None
+
+    @unbroken
+    async def choose(self, user_id: int, model: str) -> None:
+        """Note a person's model."""
+        async with self._sessions.begin() as session:
+            await session.merge(ChoiceRow(user_id=user_id, model=model))
+
+    @unbroken
+    async def choice(self, user_id: int) -> str | None:
+        """The model that a person has chosen."""
+        async with self._sessions() as session:
+            row = await session.get(ChoiceRow, user_id)
+        return row.model if row else None
+
+    @unbroken
+    async def book(
+        self,
+        *,
+        user_id: int,
+        guild_id: int | None,
+        at: datetime,
+        model: str | None = None,
+        usage: Usage | None = None,
+        dollars: float = 0.0,
+        cpu_seconds: float = 0.0,
+    ) -> None:
+        """Add to the ledger."""
+        used = usage or Usage()
+        row = LedgerRow(
+            at=at,
+            user_id=user_id,
+            guild_id=guild_id,
+            model=model,
+            prompt=used.prompt,
+            cached=used.cached,
+            completion=used.completion,
+            dollars=dollars,
+            cpu_seconds=cpu_seconds,
+        )
+        async with self._sessions.begin() as session:
+            session.add(row)
+
+    @unbroken
+    async def spent(
+        self, since: datetime, *, user_id: int | None = None, guild_id: int | None = None
+    ) -> Spent:
+        """What was spent since a moment: by a person, in a guild, or by all."""
+        query = select(
+            func.coalesce(func.sum(LedgerRow.prompt + LedgerRow.completion), 0),
+            func.coalesce(func.sum(LedgerRow.dollars), 0.0),
+            func.coalesce(func.sum(LedgerRow.cpu_seconds), 0.0),
+        ).where(LedgerRow.at >= since)
+        if user_id is not None:
+            query = query.where(LedgerRow.user_id == user_id)
+        if guild_id is not None:
+            query = query.where(LedgerRow.guild_id == guild_id)
+        async with self._sessions() as session:
+            tokens, dollars, seconds = (await session.execute(query)).one()
+        return Spent(tokens=tokens, dollars=dollars, cpu_seconds=seconds)
+
+    @unbroken
+    async def export(self, user_id: int) -> dict[str, Any]:
+        """Everything that is remembered of a person, as JSON."""
+        async with self._sessions() as session:
+            turns = (await session.scalars(select(TurnRow).where(TurnRow.author_id == user_id))).all()
+            ledger = (await session.scalars(select(LedgerRow).where(LedgerRow.user_id == user_id))).all()
+        figures = ("model", "prompt", "completion", "dollars", "cpu_seconds")
+        return {
+            "conversations": [
+                {"question_id": row.question_id, "at": row.created_at.isoformat(), "messages": row.exchange}
+                for row in turns
+            ],
+            "ledger": [
+                {"at": row.at.isoformat()} | {each: getattr(row, each) for each in figures} for row in ledger
+            ],
+            "model": await self.choice(user_id),
+        }
+
+    @unbroken
+    async def erase(self, user_id: int) -> int:
+        """Forget a person's conversations and choices, not the ledger; return how many turns."""
+        mine = select(TurnRow.question_id).where(TurnRow.author_id == user_id)
+        async with self._sessions.begin() as session:
+            count = await session.scalar(
+                select(func.count()).select_from(TurnRow).where(TurnRow.author_id == user_id)
+            )
+            await session.execute(delete(MessageRow).where(MessageRow.question_id.in_(mine)))
+            await session.execute(delete(TurnRow).where(TurnRow.author_id == user_id))
+            await session.execute(delete(ChoiceRow).where(ChoiceRow.user_id == user_id))
+            await session.execute(delete(ResetRow).where(ResetRow.user_id == user_id))
+        return count or 0
+
+
+@asynccontextmanager
+async def open_store(path: Path) -> AsyncIterator[Store]:
+    """Open the file, made with its tables where it is missing."""
+    # In a thread: making the engine looks at the disk and imports the dialect.
+    engine = await asyncio.to_thread(create_async_engine, f"sqlite+aiosqlite:///{path}", hide_parameters=True)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA busy_timeout=5000")
+        cursor.close()
+
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(Base.metadata.create_all)
+        yield Store(engine)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,165 @@
+"""The four tools that a model may call. The owner is whoever asked, never an argument."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bot.model import Picture, ToolCall, ToolResult, ToolSpec
+from bot.runs import Run, execute, file_facts, new_execution_id, shortened, told
+from orchestrator import Orchestrator, SandglassError, StoredFile
+
+_SEEN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+_SEEN_BYTES = 4_000_000
+_SEEN_AT_ONCE = 4
+
+
+class Witness(Protocol):
+    """Whoever shows executions to people while the model goes on."""
+
+    async def began(self, execution_id: str, code: str) -> None: ...
+
+    async def ended(self, run: Run) -> None: ...
+
+
+class BadArgumentsError(Exception):
+    """The call cannot be served; the sentence goes back to the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toolbox:
+    """The tools over one person's files."""
+
+    orchestrator: Orchestrator
+    owner: str
+    witness: Witness
+    sees: bool
+
+    async def answer(self, call: ToolCall) -> ToolResult:
+        """Serve a call; whatever is wrong with it becomes an answer, so that no call id stays open."""
+        try:
+            output, pictures = await self._serve(call.name, _arguments(call.arguments))
+        except (BadArgumentsError, SandglassError) as error:
+            output, pictures = json.dumps({"error": str(error)}), ()
+        return ToolResult(call_id=call.call_id, output=output, pictures=pictures)
+
+    async def _serve(self, name: str, values: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:
+        if name == "execute_python":
+            return await self._execute(values)
+        if name == "list_files":
+            files = await self.orchestrator.list_user_files(self.owner)
+            return json.dumps({"files": [file_facts(each) for each in files]}), ()
+        if name == "read_file":
+            return await self._read(_text(values, "file"))
+        if name == "delete_file":
+            gone = await self.orchestrator.delete_user_file(_text(values, "file"), self.owner)
+            return json.dumps({"deleted": file_facts(gone)}), ()
+        raise BadArgumentsError(f"There is no tool {name[:80]!r}: use {', '.join(t.name for t in TOOLS)}.")
+
+    async def _execute(self, values: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:
+        code = _text(values, "code")
+        files, timeout = values.get("files"), values.get("timeout")
+        if files is not None and not (isinstance(files, list) and all(isinstance(f, str) for f in files)):
+            raise BadArgumentsError("'files' must be a list of file ids or names, or be left out.")
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
+            raise BadArgumentsError("'timeout' must be a number of seconds, or be left out.")
+        execution_id = new_execution_id()
+        await self.witness.began(execution_id, code)
+        run = await execute(
+            self.orchestrator,
+            self.owner,
+            code,
+            execution_id=execution_id,
+            files=files or None,
+            timeout=timeout,
+        )
+        await self.witness.ended(run)
+        made = run.result.generated_files if run.result else ()
+        return told(run), await self._pictures(made)
+
+    async def _read(self, ref: str) -> tuple[str, tuple[Picture, ...]]:
+        file = await self.orchestrator.get_file(ref, self.owner)
+        facts = file_facts(file)
+        if self._shown(file):
+            return json.dumps({**facts, "picture": "attached"}), await self._pictures([file])
+        data = await self.orchestrator.load_file(file.file_id, self.owner)
+        try:
+            # A whole character may be cut at the end of the head; elsewhere it means that this is no text.
+            text = data[:32_000].decode("utf-8", "strict" if len(data) <= 32_000 else "ignore")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:
+            raise BadArgumentsError(f"{file.filename!r} is no text: open it with execute_python.")
+        return json.dumps({**facts, "text": shortened(text)}, ensure_ascii=False), ()
+
+    def _shown(self, file: StoredFile) -> bool:
+        return self.sees and file.media_type in _SEEN_TYPES and file.size <= _SEEN_BYTES
+
+    async def _pictures(self, files: "list[StoredFile] | tuple[StoredFile, ...]") -> tuple[Picture, ...]:
+        shown = [each for each in files if self._shown(each)][:_SEEN_AT_ONCE]
+        return tuple(
+            [
+                Picture(
+                    media_type=each.media_type,
+                    data=await self.orchestrator.load_file(each.file_id, self.owner),
+                )
+                for each in shown
+            ]
+        )
+
+
+def _arguments(text: str) -> Mapping[str, Any]:
+    try:
+        values = json.loads(text or "{}")
+    except ValueError as error:
+        raise BadArgumentsError(f"The arguments are no valid JSON ({error}): send them again.") from error
+    if not isinstance(values, dict):
+        raise BadArgumentsError("The arguments must be one JSON object: send them again.")
+    return values
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    value = values.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise BadArgumentsError(f"{name!r} must be a text that is not empty.")
+    return value
+
+
+def _schema(required: list[str], **properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+_FILE = {"type": "string", "description": "File id or filename."}
+
+TOOLS: tuple[ToolSpec, ...] = (
+    ToolSpec(
+        name="execute_python",
+        description=(
+            "Run Python 3 in a fresh sandbox without a network (numpy, pandas, matplotlib and many more). "
+            "The working directory /workspace survives between runs; variables do not. The user's files are "
+            "read with load_file(name_or_id) or get_file_path(name_or_id), no import needed. Every new file "
+            "and every open figure is delivered to the user at once. The last expression's value is printed."
+        ),
+        parameters=_schema(
+            ["code"],
+            code={"type": "string", "description": "The whole program."},
+            files={
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "File ids or names that the program may read; all of them when left out.",
+            },
+            timeout={"type": "number", "description": "Seconds of wall time, 60 when left out, 300 at most."},
+        ),
+    ),
+    ToolSpec(name="list_files", description="The user's stored files, newest first.", parameters=_schema([])),
+    ToolSpec(
+        name="read_file",
+        description="The head and tail of a text file, or the picture itself.",
+        parameters=_schema(["file"], file=_FILE),
+    ),
+    ToolSpec(
+        name="delete_file",
+        description="Delete a stored file for ever. Only when the user asked for it.",
+        parameters=_schema(["file"], file=_FILE),
+    ),
+)
