@@ -1,0 +1,111 @@
+"""The operator's commands, over an execution that another process runs."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.support import SANDGLASS, Cli
+
+CODE = """
+import time
+open("kept.txt", "w").write("kept")
+print("started", flush=True)
+while True:
+    time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def running(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """`sandglass run --json` of a program without an end, once that has printed something."""
+    command = [str(SANDGLASS), "run", "--owner", "ann", "--timeout", "200", "--json", "-c", CODE]
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        kept = Path(environment["SANDGLASS_DATA_DIR"]) / "workspaces" / "ann" / "kept.txt"
+        deadline = time.monotonic() + 30
+        while not kept.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield process
+        process.terminate()
+
+
+def parsed(done: "subprocess.CompletedProcess[str]") -> Any:
+    """The JSON of a command that did what it was asked."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_operator_finds_a_running_execution_looks_into_it_and_kills_it(
+    cli: Cli, running: "subprocess.Popen[str]"
+) -> None:
+    """From `ps` to `kill`: the owner's own command comes back with `killed`, the output and the file."""
+    (sandbox,) = parsed(cli("ps", "--json"))["sandboxes"]
+    assert (sandbox["owner"], sandbox["status"], sandbox["state"]) == ("ann", "running", "RUNNING")
+    execution_id = sandbox["execution_id"]
+    assert execution_id in cli("ps").stdout
+
+    inspection = parsed(cli("inspect", execution_id, "--json"))
+    assert inspection["lockdown"]["differences"] == []
+    effective = {one["name"]: one["effective"] for one in inspection["lockdown"]["defences"]}
+    assert effective["HostConfig.NetworkMode"] == "none"
+    assert effective["HostConfig.CapDrop"] == ["ALL"]
+    assert "as it was asked for" in cli("inspect", execution_id).stdout
+
+    (usage,) = parsed(cli("stats", "--json"))
+    assert usage["execution_id"] == execution_id
+    assert 0 < usage["memory"] < usage["memory_limit"] == 1024**3
+    assert usage["pids"] >= 1
+
+    assert "with the process that runs it" in parsed(cli("logs", execution_id, "--json"))["note"]
+
+    assert parsed(cli("kill", execution_id[:8], "--json"))["killed"]
+    out, _ = running.communicate(timeout=20)
+    result = json.loads(out)
+    assert running.returncode == 1
+    assert result["outcome"] == "killed"
+    assert "operator" in result["hint"]
+    assert [file["path"] for file in result["generated_files"]] == ["kept.txt"]
+
+    assert cli("logs", execution_id).stdout == "started\n"
+    assert not parsed(cli("kill", execution_id, "--json"))["killed"]
+    assert "no container" in cli("inspect", execution_id).stdout
+    assert parsed(cli("ps", "-a", "--json")) == {"sandboxes": [], "queue": []}
+    assert cli("kill", "nobody").returncode == 2
+
+
+def test_the_users_command_shows_what_each_owner_has(cli: Cli, run_json: Callable[..., Any]) -> None:
+    """Executions, files and bytes of an owner; an unknown one is refused with a sentence."""
+    run_json("--owner", "ann", "-c", "open('a.txt', 'w').write('four')")
+    run_json("--owner", "bob", "-c", "print(1)")
+    (ann, bob) = parsed(cli("users", "ls", "--json"))
+    assert (ann["owner"], ann["executions"], ann["files"], ann["bytes"]) == ("ann", 1, 1, 4)
+    assert (bob["owner"], bob["files"]) == ("bob", 0)
+    assert ann["uid"] != bob["uid"]
+    assert parsed(cli("users", "show", "ann", "--json")) == ann
+    refused = cli("users", "show", "carl")
+    assert refused.returncode == 2
+    assert "users ls" in refused.stderr
+
+
+def test_a_replay_says_what_differs(cli: Cli, run_json: Callable[..., Any], tmp_path: Path) -> None:
+    """A program without chance repeats itself; time and a deleted input are told apart by name."""
+    given = tmp_path / "in.txt"
+    given.write_text("given")
+    same = run_json("--upload", given, "-c", "print(load_file('in.txt')); open('o.txt', 'w').write('x')")
+    again = parsed(cli("executions", "replay", same["execution_id"], "--json"))
+    assert again["differences"] == []
+    other = run_json("-c", "import time; print('a'); print(time.time_ns())")
+    replayed = parsed(cli("executions", "replay", other["execution_id"], "--json"))
+    assert replayed["differences"] == ["output differs from line 2 on"]
+    (file,) = [one for one in parsed(cli("files", "ls", "--json")) if one["filename"] == "in.txt"]
+    assert cli("files", "rm", file["file_id"]).returncode == 0
+    gone = cli("executions", "replay", same["execution_id"])
+    assert gone.returncode == 1
+    assert f"differs: input {file['file_id']} is gone" in gone.stderr

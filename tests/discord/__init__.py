@@ -1,0 +1,1 @@
+"""End-to-end tests of the bot: the real clients against a local Discord and a local model server."""

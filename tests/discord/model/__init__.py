@@ -1,0 +1,21 @@
+"""A local OpenAI-compatible server for the real openai client: Responses and Chat Completions, scripted."""
+
+from .server import LocalModel
+from .steps import broken, call, cut, error, fail, failed, hang, incomplete, say, think, usage
+from .wants import ModelRequest
+
+__all__ = [
+    "LocalModel",
+    "ModelRequest",
+    "broken",
+    "call",
+    "cut",
+    "error",
+    "fail",
+    "failed",
+    "hang",
+    "incomplete",
+    "say",
+    "think",
+    "usage",
+]
