@@ -1,9 +1,6 @@
 """The composition root: the only room that knows engine, storage and lifecycle together."""
 
 import asyncio
-import os
-import re
-import secrets
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -17,16 +14,16 @@ from orchestrator.domain.attestation import Attestation
 from orchestrator.domain.files import StoredFile, SweepReport
 from orchestrator.domain.operations import Replay
 from orchestrator.domain.outcomes import KillReason
-from orchestrator.domain.results import Execution, ExecutionRequest, ExecutionResult
+from orchestrator.domain.results import Execution, ExecutionResult
 from orchestrator.domain.status import InterpreterStatus
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.errors import (
     ConfigurationError,
-    DiskReserveReached,
     ExecutionNotFound,
     InvalidRequest,
     SandglassError,
 )
+from orchestrator.host import check_disk, prepare_data_dir, slots_of
 from orchestrator.lifecycle.attest import Attestor, require
 from orchestrator.lifecycle.holder import this_process
 from orchestrator.lifecycle.ports import Clock, Engine
@@ -37,6 +34,7 @@ from orchestrator.lifecycle.slots import Slots
 from orchestrator.lifecycle.stop import stop_elsewhere
 from orchestrator.lifecycle.supervise import Control, OnOutput
 from orchestrator.operations import Operations, choose_inputs, compare_replay
+from orchestrator.requests import checked_execution_id, checked_owner, checked_request
 from orchestrator.settings import Settings
 from orchestrator.storage.attestations import SqlAttestations
 from orchestrator.storage.blobs import DirectoryBlobs
@@ -49,10 +47,6 @@ from orchestrator.storage.workspaces import DirectoryWorkspaces
 
 log = structlog.get_logger(__name__)
 
-_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_EXECUTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_CODE_BYTES = 1_000_000
-_MEMORY_SHARE = 0.8
 _FIRST_SWEEP = 60.0
 """Seconds after the start: a short command should not pay for it, a service has time."""
 
@@ -99,7 +93,7 @@ class Orchestrator:
             instance=instance,
         )
         self._sweeper = Sweeper(database, self._blobs, self._workspaces, clock, settings.ttl)
-        self._slots = Slots(settings.slots or _slots_of_this_host(settings), settings.queue_limit)
+        self._slots = Slots(settings.slots or slots_of(settings), settings.queue_limit)
         self._controls: dict[str, Control] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._holder = holder
@@ -126,7 +120,7 @@ class Orchestrator:
         A failing program is a result. Raises `Refused` for a bad request and `Fault` when we or the
         engine failed. Cancelling the awaiting task kills the container, keeps its files, then goes on.
         """
-        request = self._checked(code, user_id, user_files, timeout)
+        request = checked_request(code, user_id, user_files, timeout, max_timeout=self.settings.max_timeout)
         job = Job(
             execution_id=self._free_id(execution_id),
             request=request,
@@ -217,31 +211,31 @@ class Orchestrator:
         Opens the engine, the image and the owner's workspace ahead of the request.
         """
         world = await self._ready_world()
-        await world.workspaces.open(_owner(user_id))
+        await world.workspaces.open(checked_owner(user_id))
         return False
 
     async def upload_file(
         self, user_id: str | int, file_data: bytes | BinaryIO | Path, filename: str
     ) -> StoredFile:
         """Store a file of the owner; raises `FileTooLarge`."""
-        await asyncio.to_thread(_check_disk, self.settings)
-        return await self._files.put(_owner(user_id), filename, file_data)
+        await asyncio.to_thread(check_disk, self.settings)
+        return await self._files.put(checked_owner(user_id), filename, file_data)
 
     async def list_user_files(self, user_id: str | int) -> list[StoredFile]:
         """The owner's live files, newest first."""
-        return list(await self._files.list(_owner(user_id)))
+        return list(await self._files.list(checked_owner(user_id)))
 
     async def get_file(self, file_id: str, user_id: str | int) -> StoredFile:
         """What the index says of one live file; raises `FileNotFoundOrExpired`."""
-        return await self._files.get(file_id, _owner(user_id))
+        return await self._files.get(file_id, checked_owner(user_id))
 
     async def load_file(self, file_id: str, user_id: str | int) -> bytes:
         """The bytes of one live file, by id or name; raises `FileNotFoundOrExpired`."""
-        return await self._files.read(file_id, _owner(user_id))
+        return await self._files.read(file_id, checked_owner(user_id))
 
     async def delete_user_file(self, file_id: str, user_id: str | int) -> StoredFile:
         """Delete one live file; raises `FileNotFoundOrExpired`."""
-        return await self._files.delete(file_id, _owner(user_id))
+        return await self._files.delete(file_id, checked_owner(user_id))
 
     async def extend_file(self, file_id: str, user_id: str | int, hours: float | None = None) -> StoredFile:
         """Let a file live `hours` from now, a whole lifetime where none are named; as `get_file` raises."""
@@ -250,11 +244,11 @@ class Orchestrator:
                 "A file can be kept between 0 and 8760 hours longer: name a number in between."
             )
         by = None if hours is None else timedelta(hours=hours)
-        return await self._files.extend(file_id, _owner(user_id), by)
+        return await self._files.extend(file_id, checked_owner(user_id), by)
 
     async def list_executions(self, user_id: str | int | None = None, limit: int = 50) -> list[Execution]:
         """The newest executions first, of one owner or of all."""
-        owner = None if user_id is None else _owner(user_id)
+        owner = None if user_id is None else checked_owner(user_id)
         return list(await self._executions.list(owner, limit))
 
     async def get_execution(self, execution_id: str) -> Execution:
@@ -337,7 +331,7 @@ class Orchestrator:
         world = await self._ready_world()
         if self.settings.attest and isinstance(self.engine, DockerEngine):
             require(await self.attest())
-        await asyncio.to_thread(_check_disk, self.settings)
+        await asyncio.to_thread(check_disk, self.settings)
         return world
 
     def _in_background[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -348,7 +342,7 @@ class Orchestrator:
         return task
 
     def _free_id(self, wanted: str | None) -> str:
-        execution_id = _execution_id(wanted)
+        execution_id = checked_execution_id(wanted)
         if execution_id in self._controls:
             raise InvalidRequest(f"The execution id {execution_id!r} is already used: choose another.")
         return execution_id
@@ -372,24 +366,6 @@ class Orchestrator:
                 self._maintenance = asyncio.create_task(self.maintain())
         return self._world
 
-    def _checked(
-        self, code: str, user_id: str | int, user_files: Sequence[str] | None, timeout: float | None
-    ) -> ExecutionRequest:
-        try:
-            size = len(code.encode())
-        except UnicodeEncodeError as error:
-            raise InvalidRequest("The code holds a lone surrogate: send valid Unicode text.") from error
-        if size > _CODE_BYTES:
-            raise InvalidRequest(
-                f"The code has {size} bytes, the limit is {_CODE_BYTES}: put data in a file."
-            )
-        if timeout is not None and not 0 < timeout <= self.settings.max_timeout:
-            raise InvalidRequest(
-                f"The timeout must be above 0 and at most {self.settings.max_timeout:g} seconds."
-            )
-        files = None if user_files is None else tuple(user_files)
-        return ExecutionRequest(code=code, owner=_owner(user_id), user_files=files, timeout=timeout)
-
 
 @asynccontextmanager
 async def open_orchestrator(
@@ -407,7 +383,7 @@ async def open_orchestrator(
     if settings is None:
         settings = await asyncio.to_thread(Settings.load)
     clock = clock or SystemClock()
-    instance = await asyncio.to_thread(_prepare_data_dir, settings.data_dir)
+    instance = await asyncio.to_thread(prepare_data_dir, settings.data_dir)
     holder = await asyncio.to_thread(this_process)
     database = await Database.open(settings.data_dir / "index.sqlite3")
     own_engine = None
@@ -423,54 +399,3 @@ async def open_orchestrator(
         if own_engine is not None:
             await own_engine.close()
         await database.close()
-
-
-def _prepare_data_dir(root: Path) -> str:
-    """Make the private data directory and return the id of this installation."""
-    try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        root.chmod(0o700)
-        marker = root / "instance"
-        if not marker.exists():
-            with suppress(FileExistsError), marker.open("x") as file:
-                file.write(secrets.token_hex(8))
-        return marker.read_text().strip()
-    except OSError as error:
-        raise ConfigurationError(
-            f"The data directory {root} is not usable ({error.strerror}): set SANDGLASS_DATA_DIR elsewhere."
-        ) from error
-
-
-def _check_disk(settings: Settings) -> None:
-    stat = os.statvfs(settings.data_dir)
-    if stat.f_bavail * stat.f_frsize < settings.disk_reserve:
-        reserve = settings.disk_reserve // 1_000_000
-        raise DiskReserveReached(
-            f"Less than {reserve} MB are free on the disk: free some, or lower SANDGLASS_DISK_RESERVE."
-        )
-
-
-def _execution_id(wanted: str | None) -> str:
-    if wanted is None:
-        return secrets.token_hex(8)
-    if not _EXECUTION_ID.fullmatch(wanted):
-        raise InvalidRequest(
-            f"The execution id {wanted[:80]!r} is not usable: use 1 to 64 letters, digits and dashes."
-        )
-    return wanted
-
-
-def _owner(user_id: str | int) -> str:
-    owner = str(user_id)
-    if not _OWNER.fullmatch(owner):
-        raise InvalidRequest(
-            f"The owner {owner[:80]!r} is not usable: use 1 to 64 letters, digits, dots, dashes, underscores."
-        )
-    return owner
-
-
-def _slots_of_this_host(settings: Settings) -> int:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    by_memory = int(memory * _MEMORY_SHARE // settings.memory)
-    by_cores = int((os.cpu_count() or 1) // settings.cpus)
-    return max(1, min(by_memory, by_cores))

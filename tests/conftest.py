@@ -9,6 +9,7 @@ from pathlib import Path
 
 import docker
 import pytest
+import structlog
 from blockbuster import blockbuster_ctx
 from docker.errors import DockerException, NotFound
 from hypothesis import settings as hypothesis_settings
@@ -54,6 +55,13 @@ def _no_blocking_call() -> Iterator[None]:
     """Fail a blocking call of ours on the event loop, with the line that made it."""
     with blockbuster_ctx([package for package in ("orchestrator", "bot") if find_spec(package)]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_at_the_start() -> Iterator[None]:
+    """A command run in this process sets the logging up for its own end; the next test has the default."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

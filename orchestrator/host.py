@@ -1,0 +1,45 @@
+"""What this host gives: a private data directory, room on its disk, slots by its cores and memory."""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.errors import ConfigurationError, DiskReserveReached
+from orchestrator.settings import Settings
+
+_MEMORY_SHARE = 0.8
+
+
+def prepare_data_dir(root: Path) -> str:
+    """Make the private data directory and return the id of this installation."""
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        root.chmod(0o700)
+        marker = root / "instance"
+        if not marker.exists():
+            with suppress(FileExistsError), marker.open("x") as file:
+                file.write(secrets.token_hex(8))
+        return marker.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data directory {root} is not usable ({error.strerror}): set SANDGLASS_DATA_DIR elsewhere."
+        ) from error
+
+
+def check_disk(settings: Settings) -> None:
+    """Raise `DiskReserveReached` when less than the reserve is free; blocks for one system call."""
+    stat = os.statvfs(settings.data_dir)
+    if stat.f_bavail * stat.f_frsize < settings.disk_reserve:
+        reserve = settings.disk_reserve // 1_000_000
+        raise DiskReserveReached(
+            f"Less than {reserve} MB are free on the disk: free some, or lower SANDGLASS_DISK_RESERVE."
+        )
+
+
+def slots_of(settings: Settings) -> int:
+    """Executions at once that this host's cores and memory carry, at least one."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    by_memory = int(memory * _MEMORY_SHARE // settings.memory)
+    by_cores = int((os.cpu_count() or 1) // settings.cpus)
+    return max(1, min(by_memory, by_cores))
