@@ -33,6 +33,7 @@ from orchestrator.lifecycle.run import Job, Run, World
 from orchestrator.lifecycle.slots import Slots
 from orchestrator.lifecycle.stop import stop_elsewhere
 from orchestrator.lifecycle.supervise import Control, OnOutput
+from orchestrator.links import Links
 from orchestrator.operations import Operations, choose_inputs, compare_replay
 from orchestrator.requests import checked_execution_id, checked_owner, checked_request
 from orchestrator.settings import Settings
@@ -92,6 +93,7 @@ class Orchestrator:
             workspaces=self._workspaces,
             instance=instance,
         )
+        self._links = Links(self._files, clock, data / "link-secret", settings.public_url)
         self._sweeper = Sweeper(database, self._blobs, self._workspaces, clock, settings.ttl)
         self._slots = Slots(settings.slots or slots_of(settings), settings.queue_limit)
         self._controls: dict[str, Control] = {}
@@ -232,6 +234,21 @@ class Orchestrator:
     async def load_file(self, file_id: str, user_id: str | int) -> bytes:
         """The bytes of one live file, by id or name; raises `FileNotFoundOrExpired`."""
         return await self._files.read(file_id, checked_owner(user_id))
+
+    async def open_file(self, file_id: str, user_id: str | int) -> tuple[StoredFile, BinaryIO]:
+        """One live file and its bytes, to be read in pieces and closed; raises as `load_file`."""
+        return await self._files.stream(file_id, checked_owner(user_id))
+
+    async def link(self, file_id: str, user_id: str | int, ttl: timedelta | None = None) -> str | None:
+        """An address from which anybody fetches this one file, for `ttl` and never past its own end.
+
+        None where `SANDGLASS_PUBLIC_URL` is not set. Raises `FileNotFoundOrExpired`.
+        """
+        return await self._links.make(file_id, checked_owner(user_id), ttl)
+
+    async def open_link(self, token: str) -> tuple[StoredFile, BinaryIO]:
+        """What the last part of such an address names, as `open_file`; raises `LinkNotFound`."""
+        return await self._links.open(token)
 
     async def delete_user_file(self, file_id: str, user_id: str | int) -> StoredFile:
         """Delete one live file; raises `FileNotFoundOrExpired`."""

@@ -6,6 +6,7 @@
     │   ├── FileNotFoundOrExpired           (also a FileNotFoundError)
     │   ├── FileTooLarge
     │   ├── ExecutionNotFound
+    │   ├── LinkNotFound
     │   ├── QueueFull
     │   └── ConfigurationError
     └── Fault                           3   ours or the engine's
@@ -59,6 +60,10 @@ class FileTooLarge(Refused):
 
 class ExecutionNotFound(Refused):
     """No execution with this id."""
+
+
+class LinkNotFound(Refused):
+    """A signed link that is forged or expired, or whose file is gone; which of them is not said."""
 
 
 class QueueFull(Refused):

@@ -1,6 +1,7 @@
 """Every setting of the orchestrator, read from `SANDGLASS_*` once, by whoever opens it."""
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
@@ -67,7 +68,19 @@ class Settings(BaseSettings):
     attest: bool = Field(
         True, description="Attack this host before the first execution on it, and refuse if it gives way."
     )
+    public_url: str | None = Field(
+        None, description="Address under which the service is reached from outside; unset means no links."
+    )
     keep_containers: bool = Field(False, description="Leave dead containers for a post-mortem.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+            raise ValueError("must be like https://files.example.org, without a query")
+        return value
 
     @field_validator("file_ttl_hours")
     @classmethod

@@ -5,6 +5,7 @@ import builtins
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -86,15 +87,19 @@ class SqlFiles:
 
     async def read(self, ref: str, owner: str) -> bytes:
         """The bytes of one live file."""
+        _, stream = await self.stream(ref, owner)
+        with stream:
+            return await asyncio.to_thread(stream.read)
+
+    async def stream(self, ref: str, owner: str) -> tuple[StoredFile, BinaryIO]:
+        """One live file and its bytes, which stay readable after a deletion; the caller closes them."""
         file = await self.get(ref, owner)
         try:
-            stream = await self._blobs.open(file.file_id)
+            return file, await self._blobs.open(file.file_id)
         except FileNotFoundError:
             # Either it was deleted since we asked, which this says properly, or the store has lost it.
             await self.get(file.file_id, owner)
             raise self._bytes_are_missing(file.file_id) from None
-        with stream:
-            return await asyncio.to_thread(stream.read)
 
     async def open(self, ref: str, owner: str) -> Path:
         """Where the bytes of one live file lie, to be read or hard-linked, never written."""

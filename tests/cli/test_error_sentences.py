@@ -22,6 +22,7 @@ TABLE = {
     "FileNotFoundOrExpired": 2,
     "FileTooLarge": 2,
     "ExecutionNotFound": 2,
+    "LinkNotFound": 2,
     "QueueFull": 2,
     "ConfigurationError": 2,
     "Fault": 3,
