@@ -21,10 +21,8 @@ class Request:
         self.argv = argv
 
 
-def read_request(descriptor: int) -> Request:
-    """Read one JSON line from `descriptor` and return it as a Request; raise BadRequest when it is
-    unusable."""
-    line = read_line(descriptor)
+def parse(line: bytes) -> Request:
+    """Return one JSON line as a Request; raise BadRequest when it is unusable."""
     try:
         message = decode(line.decode("utf-8"))
     except (ValueError, StopIteration, RecursionError):

@@ -6,7 +6,7 @@ import os
 import sys
 
 from sandglass_runner import figures, files, hooks, program
-from sandglass_runner.request import BadRequest, Request, read_request
+from sandglass_runner.request import BadRequest, Request, parse, read_line
 
 BAD_REQUEST = 120  # exit code; no signal and no usual program uses it
 PACKAGES = "/packages"  # where the owner's own packages are mounted, if there are any
@@ -20,16 +20,19 @@ def serve(*, warm: bool) -> object:
     hooks.after_import("matplotlib.pyplot", figures.take_over_show)
     lend_font_list()
     if warm:
-        from sandglass_runner.warm import preload, refresh
+        from sandglass_runner.warm import is_shadowed, preload, refresh, start_cold
 
         preload()
         os.write(1, b"sandglass-ready 1\n")
     try:
-        request = read_request(0)
+        line = read_line(0)
+        request = parse(line)
     except BadRequest as refusal:
         os.write(2, f"{refusal}\n".encode())
         return BAD_REQUEST
     if warm:
+        if is_shadowed():
+            start_cold(line)
         refresh()
     become_script(request)
     main_process = os.getpid()

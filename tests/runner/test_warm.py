@@ -4,7 +4,7 @@
 
 import json
 
-from tests.runner.support import Box, run_in
+from tests.runner.support import Box, record, run_in
 
 LOOK = """
 import numpy, pandas, matplotlib.pyplot, matplotlib.backends.backend_agg, PIL.PngImagePlugin
@@ -66,3 +66,22 @@ def test_a_failure_in_a_standby_reads_like_any_other(box: Box) -> None:
     ran = run_in(box, "x = 1\nx / 0", warm=True)
     assert ran.code == 1
     assert ran.err.splitlines()[1:3] == ['  File "<sandglass>", line 2, in <module>', "    x / 0"]
+
+
+SHADOW = "import calendar, random\nprint(calendar.MINE, random.randint(1, 1))\n1 / 0"
+
+
+def test_a_module_of_the_users_own_shadows_one_that_was_imported_ahead(box: Box) -> None:
+    """A workspace file with the name of a preloaded module is what an import finds, warm as cold."""
+    (box.workspace / "calendar.py").write_text("MINE = 'my calendar'\n")
+    cold, warm = run_in(box, SHADOW), run_in(box, SHADOW, warm=True)
+    assert cold.out.startswith("my calendar 1")
+    assert (warm.code, warm.out, warm.err) == (cold.code, cold.out, cold.err)
+
+
+def test_the_code_arrives_whole_where_a_standby_has_to_begin_anew(box: Box) -> None:
+    """A request larger than a pipe holds is handed on, its inputs with it."""
+    (box.workspace / "queue").mkdir()
+    code = f"text = {'x' * 300_000!r}\nprint(len(text), list_files()[0]['filename'])"
+    ran = run_in(box, code, warm=True, inputs=[record("a_1_00000000", "a.csv")])
+    assert (ran.code, ran.out, ran.err) == (0, "300000 a.csv\n", "")
