@@ -23,16 +23,19 @@ from orchestrator.errors import (
     InvalidRequest,
     SandglassError,
 )
-from orchestrator.host import check_disk, prepare_data_dir, slots_of
+from orchestrator.host import check_disk, prepare_data_dir, slots_of, standbys_of
+from orchestrator.lifecycle.acquire import specify
 from orchestrator.lifecycle.attest import Attestor, require
 from orchestrator.lifecycle.holder import this_process
 from orchestrator.lifecycle.ports import Clock, Engine
 from orchestrator.lifecycle.probe import Target
 from orchestrator.lifecycle.reap import ReapReport, reap
-from orchestrator.lifecycle.run import Job, Run, World
+from orchestrator.lifecycle.run import Run
 from orchestrator.lifecycle.slots import Slots
+from orchestrator.lifecycle.standby import Standbys
 from orchestrator.lifecycle.stop import stop_elsewhere
 from orchestrator.lifecycle.supervise import Control, OnOutput
+from orchestrator.lifecycle.world import Job, World
 from orchestrator.links import Links
 from orchestrator.operations import Operations, choose_inputs, compare_replay
 from orchestrator.requests import checked_execution_id, checked_owner, checked_request
@@ -96,6 +99,15 @@ class Orchestrator:
         self._links = Links(self._files, clock, data / "link-secret", settings.public_url)
         self._sweeper = Sweeper(database, self._blobs, self._workspaces, clock, settings.ttl)
         self._slots = Slots(settings.slots or slots_of(settings), settings.queue_limit)
+        self._standbys = Standbys(
+            engine=engine,
+            workspaces=self._workspaces,
+            clock=clock,
+            holder=holder,
+            bounds=standbys_of(settings),
+            at_once=self._slots.total,
+            is_pressed=lambda: self._slots.queued > 0,
+        )
         self._controls: dict[str, Control] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._holder = holder
@@ -103,6 +115,7 @@ class Orchestrator:
         self._attestor = Attestor(SqlAttestations(database), clock, host=holder.partition("/")[0])
         self._attesting = asyncio.Lock()
         self._maintained = maintained
+        self._is_closing = False
         self._maintenance: asyncio.Task[None] | None = None
 
     async def execute_code(
@@ -208,13 +221,20 @@ class Orchestrator:
         return compare_replay(original, result, changed)
 
     async def prewarm(self, user_id: str | int) -> bool:
-        """Say that code of this owner is coming; True when something is warm for it.
+        """Say that code of this owner is coming; returns True when a standby is warm and waits for it.
 
-        Opens the engine, the image and the owner's workspace ahead of the request.
+        False where there can be none now: the bounds, executions that wait, a disk or an engine that
+        refuses. Its next execution then starts cold. Raises what `execute_code` would raise of this host.
         """
-        world = await self._ready_world()
-        await world.workspaces.open(checked_owner(user_id))
-        return False
+        owner = checked_owner(user_id)
+        return await self._prewarm(await self._fit_world(), owner)
+
+    async def _prewarm(self, world: World, owner: str) -> bool:
+        try:
+            return await self._standbys.prewarm(await specify(world, owner, self.settings.limits()))
+        except SandglassError as error:
+            log.warning("no standby could be made", owner=owner, error=str(error))
+            return False
 
     async def upload_file(
         self, user_id: str | int, file_data: bytes | BinaryIO | Path, filename: str
@@ -293,7 +313,7 @@ class Orchestrator:
             runtime=self.settings.runtime,
             running=self._slots.running,
             queued=self._slots.queued,
-            standby=0,
+            standby=self._standbys.count,
         )
 
     async def sweep(self, *, dry_run: bool = False) -> SweepReport:
@@ -319,13 +339,16 @@ class Orchestrator:
 
     async def close(self) -> None:
         """Stop what runs, keep its files, wait for the last removal."""
+        self._is_closing = True
         for control in self._controls.values():
             control.stop(KillReason.CANCEL)
         if self._maintenance is not None:
             self._maintenance.cancel()
             await asyncio.wait((self._maintenance,))
+        await self._standbys.close()
         while self._background:
             await asyncio.wait(self._background)
+        await self._standbys.close()
 
     async def _run(self, world: World, job: Job) -> ExecutionResult:
         try:
@@ -335,9 +358,14 @@ class Orchestrator:
             try:
                 return await run.to_the_end()
             finally:
-                self._in_background(run.clean_up())
+                self._in_background(self._after(world, job, run))
         finally:
             self._forget(job)
+
+    async def _after(self, world: World, job: Job, run: Run) -> None:
+        await run.clean_up()
+        if self._maintained and self.settings.standby_after_run and not self._is_closing:
+            await self._prewarm(world, job.request.owner)
 
     def _forget(self, job: Job) -> None:
         self._controls.pop(job.execution_id, None)
@@ -371,6 +399,7 @@ class Orchestrator:
                 executions=self._executions,
                 files=self._files,
                 workspaces=self._workspaces,
+                standbys=self._standbys,
                 clock=self._clock,
                 image=await self.engine.image(),
                 runtime=self.settings.runtime,

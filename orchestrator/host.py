@@ -6,9 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import ConfigurationError, DiskReserveReached
+from orchestrator.lifecycle.standby import Bounds
 from orchestrator.settings import Settings
 
 _MEMORY_SHARE = 0.8
+_STANDBY_SHARE = 0.25
+"""Of the host's memory, counted by limits, of which a standby that waits uses about a tenth."""
 
 
 def prepare_data_dir(root: Path) -> str:
@@ -39,7 +42,19 @@ def check_disk(settings: Settings) -> None:
 
 def slots_of(settings: Settings) -> int:
     """Executions at once that this host's cores and memory carry, at least one."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    by_memory = int(memory * _MEMORY_SHARE // settings.memory)
+    by_memory = int(_memory() * _MEMORY_SHARE // settings.memory)
     by_cores = int((os.cpu_count() or 1) // settings.cpus)
     return max(1, min(by_memory, by_cores))
+
+
+def standbys_of(settings: Settings) -> Bounds:
+    """How many standbys this host carries beside what runs."""
+    return Bounds(
+        count=settings.standby_count,
+        memory=settings.standby_memory or int(_memory() * _STANDBY_SHARE),
+        idle=settings.standby_idle,
+    )
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

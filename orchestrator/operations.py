@@ -19,7 +19,7 @@ from orchestrator.domain.operations import (
     Waiting,
 )
 from orchestrator.domain.results import Execution, ExecutionResult
-from orchestrator.domain.sandbox import Mount, SandboxSpec, Survey
+from orchestrator.domain.sandbox import Mount, SandboxKind, SandboxSpec, Survey
 from orchestrator.domain.states import ExecutionState
 from orchestrator.errors import EngineFault, InvalidRequest
 from orchestrator.lifecycle.ports import Clock, Engine, Inspectable
@@ -59,16 +59,16 @@ class Operations:
         now = self._clock.now()
         surveyed = await self._engine.survey(self._instance)
         unfinished = await self._executions.unfinished()
-        known = {row.execution_id: row.state for row in unfinished}
         sandboxes = []
         for one in sorted(surveyed, key=lambda survey: survey.created_at):
             if not dead and one.status not in {"created", "running", "paused"}:
                 continue
-            state = known.get(one.execution_id) or await self._state(one.execution_id)
+            row = next((row for row in unfinished if row.runs_in(one)), None)
+            state = row.state if row else await self._state(one.execution_id)
             sandboxes.append(
                 LiveSandbox(
                     container_id=one.container_id,
-                    execution_id=one.execution_id,
+                    execution_id=row.execution_id if row else one.execution_id,
                     owner=one.owner,
                     kind=one.kind,
                     status=one.status,
@@ -91,14 +91,15 @@ class Operations:
     async def inspect(self, execution_id: str) -> Inspection:
         """One execution by id or unique prefix, its container's effective lockdown beside the wished one."""
         row = await self._executions.find(execution_id)
-        container = await self._container(row.execution_id)
+        container = await self._container(row)
         if container is None:
             return Inspection(execution=row, container_id=None, lockdown=None)
         users = await self._users.list(self._clock.now(), row.owner)
         try:
-            reading = await self._inspectable.lockdown(container.container_id, self._spec(row, users[0].uid))
+            spec = self._spec(row, container, users[0].uid)
+            reading = await self._inspectable.lockdown(container.container_id, spec)
         except EngineFault:
-            if await self._container(row.execution_id) is not None:
+            if await self._container(row) is not None:
                 raise
             return Inspection(execution=row, container_id=None, lockdown=None)  # it has ended since
         return Inspection(execution=row, container_id=container.container_id, lockdown=reading)
@@ -172,9 +173,9 @@ class Operations:
         found = await self._executions.states([execution_id])
         return found.get(execution_id)
 
-    async def _container(self, execution_id: str) -> Survey | None:
+    async def _container(self, row: Execution) -> Survey | None:
         surveyed = await self._engine.survey(self._instance)
-        return next((one for one in surveyed if one.execution_id == execution_id), None)
+        return next((one for one in surveyed if row.runs_in(one)), None)
 
     async def _samples(self, running: Sequence[Survey]) -> list[Sample | None]:
         async def sample(one: Survey) -> Sample | None:
@@ -185,11 +186,11 @@ class Operations:
 
         return await asyncio.gather(*(sample(one) for one in running))
 
-    def _spec(self, row: Execution, uid: int) -> SandboxSpec:
+    def _spec(self, row: Execution, container: Survey, uid: int) -> SandboxSpec:
         """What the settings of now ask for; the process that runs it may have had others."""
-        staged: Path = self._settings.data_dir / "staging" / row.execution_id
+        staged: Path = self._settings.data_dir / "staging" / container.execution_id
         return SandboxSpec(
-            execution_id=row.execution_id,
+            execution_id=container.execution_id,
             owner=row.owner,
             uid=uid,
             image=row.image or "",
@@ -200,6 +201,9 @@ class Operations:
                 Mount(source=staged, target="/inputs", read_only=True),
             ),
             instance=self._instance,
+            kind=container.kind,
+            warm=container.kind is SandboxKind.STANDBY,
+            holder=container.holder,
         )
 
 

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 
 from orchestrator.domain.results import ExecutionRequest
+from orchestrator.domain.sandbox import STANDBY_PREFIX
 from orchestrator.errors import InvalidRequest
 
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -37,7 +38,7 @@ def checked_execution_id(wanted: str | None) -> str:
     """The id as wanted, or a new one; raises `InvalidRequest`."""
     if wanted is None:
         return secrets.token_hex(8)
-    if not _EXECUTION_ID.fullmatch(wanted):
+    if not _EXECUTION_ID.fullmatch(wanted) or wanted.startswith(STANDBY_PREFIX):
         raise InvalidRequest(
             f"The execution id {wanted[:80]!r} is not usable: use 1 to 64 letters, digits and dashes."
         )

@@ -71,6 +71,16 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="Address under which the service is reached from outside; unset means no links."
     )
+    standby_count: int = Field(8, ge=0, description="Most standbys that wait at once; 0 means none.")
+    standby_memory: int = Field(
+        0, ge=0, description="Memory of all standbys by their limits; 0 means a quarter of the host's."
+    )
+    standby_idle: float = Field(
+        300, gt=0, allow_inf_nan=False, description="Seconds after which a standby that nobody wants goes."
+    )
+    standby_after_run: bool = Field(
+        True, description="Make a standby for the owner after each execution, in a process that stays."
+    )
     keep_containers: bool = Field(False, description="Leave dead containers for a post-mortem.")
 
     @field_validator("public_url")

@@ -24,6 +24,9 @@ NO_ENGINE = 4
 os.environ.setdefault("SANDGLASS_ATTEST", "false")
 """Every test has a data directory of its own, so each would attack the host anew; tests/e2e asks for it."""
 
+os.environ.setdefault("SANDGLASS_STANDBY_AFTER_RUN", "false")
+"""Most tests run once for an owner; tests/e2e/test_standbys.py is about the second time."""
+
 
 # A busy machine is no defect: speed belongs to the benchmark.
 hypothesis_settings.register_profile("sandglass", deadline=None)

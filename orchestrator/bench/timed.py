@@ -71,6 +71,15 @@ class TimedSandbox:
         self._stopwatch = stopwatch
 
     @property
+    def has_ended(self) -> bool:
+        """As the engine says."""
+        return self._sandbox.has_ended
+
+    async def ready(self, timeout: float) -> None:
+        """As the engine does."""
+        await self._sandbox.ready(timeout)
+
+    @property
     def container_id(self) -> str:
         """As the engine says."""
         return self._sandbox.container_id

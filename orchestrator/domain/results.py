@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestrator.domain.files import SkippedFile, StoredFile
 from orchestrator.domain.outcomes import KillReason, Outcome
+from orchestrator.domain.sandbox import SandboxKind, Survey
 from orchestrator.domain.states import ExecutionState
 
 
@@ -86,3 +87,9 @@ class Execution(BaseModel):
     result: ExecutionResult | None = None
     kill_reason: KillReason | None = None
     """Why somebody, in whichever process, wants it dead; noted before the kill."""
+
+    def runs_in(self, container: Survey) -> bool:
+        """Whether the container was made for this execution, or is the standby that its code was given to."""
+        if container.kind is SandboxKind.STANDBY:
+            return self.container_id == container.container_id
+        return container.kind is SandboxKind.EXECUTION and self.execution_id == container.execution_id

@@ -14,12 +14,15 @@ LABEL_OWNER = f"{LABEL}.owner"
 LABEL_EXECUTION = f"{LABEL}.execution"
 LABEL_KIND = f"{LABEL}.kind"
 LABEL_FINGERPRINT = f"{LABEL}.fingerprint"
+LABEL_HOLDER = f"{LABEL}.holder"
 IMAGE_LABEL_CONTRACT = f"{LABEL}.contract"
 IMAGE_LABEL_LOCK = f"{LABEL}.lock"
 IMAGE_LABEL_PACKAGES = f"{LABEL}.packages"
 
 RUNNER_CONTRACT = 1
 READY_LINE = b"sandglass-ready 1\n"
+STANDBY_PREFIX = "standby-"
+"""What the id of a standby begins with, and no id of an execution may."""
 
 
 class SandboxKind(StrEnum):
@@ -63,6 +66,8 @@ class SandboxSpec:
     kind: SandboxKind = SandboxKind.EXECUTION
     warm: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    holder: str = ""
+    """The process that keeps a standby; an execution's is in its row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,3 +92,4 @@ class Survey:
     kind: SandboxKind
     status: str
     created_at: datetime
+    holder: str = ""

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.domain.operations import LockdownReading, Sample
 from orchestrator.domain.sandbox import (
     LABEL_EXECUTION,
+    LABEL_HOLDER,
     LABEL_INSTANCE,
     LABEL_KIND,
     LABEL_OWNER,
@@ -208,4 +209,5 @@ def _survey(row: Mapping[str, Any]) -> Survey:
         kind=_kind(labels.get(LABEL_KIND)),
         status=row["State"],
         created_at=datetime.fromtimestamp(row["Created"], UTC),
+        holder=labels.get(LABEL_HOLDER, ""),
     )

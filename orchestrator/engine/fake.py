@@ -58,6 +58,11 @@ class FakeSandbox:
             return "created"
         return "running" if self._process.returncode is None else "exited"
 
+    @property
+    def has_ended(self) -> bool:
+        """True once the process is known to be dead."""
+        return self._process is not None and self._process.returncode is not None
+
     async def start(self) -> None:
         """Start the process in the directory that is mounted at /workspace."""
         directory = next((mount.source for mount in self.spec.mounts if mount.target == "/workspace"), None)
@@ -190,6 +195,7 @@ class FakeEngine:
                 kind=sandbox.spec.kind,
                 status=sandbox.status,
                 created_at=sandbox.created_at,
+                holder=sandbox.spec.holder,
             )
             for identifier, sandbox in self.sandboxes.items()
             if sandbox.spec.instance == instance

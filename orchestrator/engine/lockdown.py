@@ -10,6 +10,7 @@ from orchestrator.domain.limits import Limits
 from orchestrator.domain.sandbox import (
     LABEL_EXECUTION,
     LABEL_FINGERPRINT,
+    LABEL_HOLDER,
     LABEL_INSTANCE,
     LABEL_KIND,
     LABEL_OWNER,
@@ -120,6 +121,7 @@ def labels(spec: SandboxSpec) -> dict[str, str]:
         LABEL_EXECUTION: spec.execution_id,
         LABEL_KIND: spec.kind.value,
         LABEL_FINGERPRINT: f"{spec.uid}/{spec.runtime}",
+        LABEL_HOLDER: spec.holder,
     }
 
 

@@ -33,6 +33,11 @@ class DockerSandbox:
         """The engine's id, 64 hex digits."""
         return self._id
 
+    @property
+    def has_ended(self) -> bool:
+        """True once the engine has told of its end, or was lost sight of itself."""
+        return self._exit is not None and self._exit.done()
+
     async def start(self) -> None:
         """Start it, and begin to wait for its end: a death a moment later is not missed."""
         await self._calls.call(lambda client: _start(client, self._id))

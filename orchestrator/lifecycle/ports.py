@@ -28,7 +28,16 @@ class Sandbox(Protocol):
     @property
     def container_id(self) -> str: ...
 
+    @property
+    def has_ended(self) -> bool:
+        """True for a started one that is known to be dead, or can no longer be followed."""
+        ...
+
     async def start(self) -> None: ...
+
+    async def ready(self, timeout: float) -> None:
+        """Return when the runner of a warm one waits for its request; `EngineFault` if it does not."""
+        ...
 
     async def hand_over(self, request: bytes) -> None:
         """Write the runner's one request line and close stdin."""
@@ -158,7 +167,11 @@ class Workspaces(Protocol):
     async def survey(self, owner: str, limits: Limits) -> Manifest: ...
 
     async def stage(self, execution_id: str, owner: str, files: Sequence[StoredFile]) -> Path:
-        """A directory with `<file_id>/<filename>` for each file, to be mounted read-only at /inputs."""
+        """A new directory with `<file_id>/<filename>` for each file, to be mounted read-only at /inputs."""
+        ...
+
+    async def fill(self, standby_id: str, owner: str, files: Sequence[StoredFile]) -> None:
+        """Put the files into a directory that was staged empty and is mounted; a fault if it is gone."""
         ...
 
     async def unstage(self, execution_id: str) -> None: ...
@@ -168,7 +181,7 @@ class Workspaces(Protocol):
         ...
 
     async def staged(self) -> Sequence[str]:
-        """The execution ids that have a staging directory."""
+        """The ids, of executions and of standbys, that have a staging directory."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Makes true what a dead orchestrator left half-done: rows get an end, containers go, files are kept."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +12,12 @@ from orchestrator.domain.files import Harvest, Manifest
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.outcomes import KillReason
 from orchestrator.domain.results import Execution, Timings
-from orchestrator.domain.sandbox import SandboxKind, Survey
+from orchestrator.domain.sandbox import STANDBY_PREFIX, SandboxKind, Survey
 from orchestrator.domain.states import ExecutionState as State
 from orchestrator.errors import ExecutionNotFound, LeaseLost
 from orchestrator.lifecycle.holder import is_surely_dead
 from orchestrator.lifecycle.report import never_ran
-from orchestrator.lifecycle.run import World
+from orchestrator.lifecycle.world import World
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +39,8 @@ class ReapReport:
 
 async def reap(world: World, limits: Limits, *, dry_run: bool = False) -> ReapReport:
     """End executions whose lease lapsed; remove containers of ours that no live execution needs."""
+    staged = await world.workspaces.staged()
     containers = await world.engine.survey(world.instance)
-    by_execution = {container.execution_id: container for container in containers}
     unfinished = await world.executions.unfinished()
     lapsed = [row for row in unfinished if await asyncio.to_thread(_has_lapsed, row, world.clock.now())]
     lost, harvested = [], 0
@@ -48,12 +48,14 @@ async def reap(world: World, limits: Limits, *, dry_run: bool = False) -> ReapRe
         if dry_run:
             lost.append(row.execution_id)
         else:
-            count = await _lose(world, limits, row, by_execution)
+            count = await _lose(world, limits, row, containers)
             if count is not None:
                 lost.append(row.execution_id)
                 harvested += count
-    live = {row.execution_id for row in unfinished} - set(lost)
+    live = [row for row in unfinished if row.execution_id not in lost]
     removed = await _remove_unneeded(world, containers, live, frozenset(lost), dry_run=dry_run)
+    if not dry_run:
+        await _unstage_standbys(world, staged, containers)
     report = ReapReport(
         dry_run=dry_run,
         lost_executions=tuple(lost),
@@ -71,13 +73,14 @@ def _has_lapsed(row: Execution, now: datetime) -> bool:
     return row.lease_holder is not None and is_surely_dead(row.lease_holder)
 
 
-async def _lose(world: World, limits: Limits, row: Execution, containers: Mapping[str, Survey]) -> int | None:
+async def _lose(world: World, limits: Limits, row: Execution, containers: Sequence[Survey]) -> int | None:
     """Take the row over, kill, keep what was written; the files kept, None if another process was first."""
     until = world.clock.now() + world.lease
     if not await world.executions.take_over(row, holder=world.holder, until=until):
         return None
-    if (container := containers.get(row.execution_id)) is not None:
-        await world.engine.remove(container.container_id)
+    for container in containers:
+        if row.runs_in(container):
+            await world.engine.remove(container.container_id)
     harvest = Harvest(files=(), skipped=())
     if row.state in _RAN:
         harvest = await _harvest_leftovers(world, limits, row)
@@ -118,18 +121,54 @@ async def _harvest_leftovers(world: World, limits: Limits, row: Execution) -> Ha
 
 
 async def _remove_unneeded(
-    world: World, containers: Sequence[Survey], live: set[str], lost: frozenset[str], *, dry_run: bool
+    world: World,
+    containers: Sequence[Survey],
+    live: Sequence[Execution],
+    lost: frozenset[str],
+    *,
+    dry_run: bool,
 ) -> list[str]:
     removed = []
     for container in containers:
-        if container.kind is not SandboxKind.EXECUTION or container.execution_id in live:
+        if any(row.runs_in(container) for row in live):
             continue
-        if container.execution_id not in lost and not await _is_over(world, container.execution_id):
-            continue  # claimed after our look at the rows
+        if not await _is_unneeded(world, container, lost):
+            continue
         if not dry_run:
             await world.engine.remove(container.container_id)
         removed.append(container.container_id)
     return removed
+
+
+async def _is_unneeded(world: World, container: Survey, lost: frozenset[str]) -> bool:
+    if container.kind is SandboxKind.STANDBY:
+        return await _is_forsaken(world, container)
+    # Of an execution that was claimed after our look at the rows, nothing is removed.
+    return container.kind is SandboxKind.EXECUTION and (
+        container.execution_id in lost or await _is_over(world, container.execution_id)
+    )
+
+
+async def _is_forsaken(world: World, standby: Survey) -> bool:
+    """Nobody will use it: its keeper is dead, or silent about it for longer than any is kept.
+
+    One without a keeper is of a version that we do not know, and is left alone.
+    """
+    if standby.holder == world.holder:
+        return not world.standbys.keeps(standby.execution_id)
+    if not standby.holder:
+        return False
+    if await asyncio.to_thread(is_surely_dead, standby.holder):
+        return True
+    return world.clock.now() - standby.created_at > world.standbys.lifetime
+
+
+async def _unstage_standbys(world: World, staged: Sequence[str], containers: Sequence[Survey]) -> None:
+    """Remove the inputs of standbys that are gone; those of executions are the sweep's."""
+    present = {container.execution_id for container in containers}
+    for name in staged:
+        if name.startswith(STANDBY_PREFIX) and name not in present and not world.standbys.keeps(name):
+            await world.workspaces.unstage(name)
 
 
 async def _is_over(world: World, execution_id: str) -> bool:

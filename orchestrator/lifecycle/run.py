@@ -4,53 +4,23 @@ import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime
 
-from orchestrator.domain.files import Harvest, Manifest, StoredFile
-from orchestrator.domain.limits import Limits
+from orchestrator.domain.files import Harvest, StoredFile
 from orchestrator.domain.outcomes import SIGKILL_EXIT, ExitStatus, KillReason
-from orchestrator.domain.results import ExecutionRequest, ExecutionResult
-from orchestrator.domain.sandbox import RUNNER_CONTRACT, ImageInfo, Mount, SandboxSpec
+from orchestrator.domain.results import ExecutionResult
+from orchestrator.domain.sandbox import RUNNER_CONTRACT
 from orchestrator.domain.states import ExecutionState as State
-from orchestrator.errors import LeaseLost, SandglassError
-from orchestrator.lifecycle.ports import Clock, Engine, Executions, Files, Sandbox, Workspaces
+from orchestrator.errors import EngineFault, LeaseLost, SandglassError
+from orchestrator.lifecycle.acquire import Acquired, acquire, acquire_cold
 from orchestrator.lifecycle.report import Phases, describe, never_ran
-from orchestrator.lifecycle.slots import Ticket
-from orchestrator.lifecycle.supervise import Control, OnOutput, Supervision
+from orchestrator.lifecycle.supervise import Supervision
+from orchestrator.lifecycle.world import Job, World
 
 _OWNER_BUSY_POLL = 0.05
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class World:
-    """The collaborators of an execution, as `orchestrator.app` wires them."""
-
-    engine: Engine
-    executions: Executions
-    files: Files
-    workspaces: Workspaces
-    clock: Clock
-    image: ImageInfo
-    runtime: str
-    instance: str
-    holder: str
-    lease: timedelta
-    keep_containers: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """One admitted request with its bounds and the handle that stops it."""
-
-    execution_id: str
-    request: ExecutionRequest
-    limits: Limits
-    control: Control
-    ticket: Ticket
-    queued_at: float
-    """Monotonic seconds."""
-    on_output: OnOutput | None = None
+_FIRST_BYTE = 0.01
+"""Seconds in which a warm program has usually said something: the index waits for it as long."""
 
 
 class Run:
@@ -60,8 +30,9 @@ class Run:
         self._world = world
         self._job = job
         self._state = State.QUEUED
-        self._sandbox: Sandbox | None = None
+        self._acquired: Acquired | None = None
         self._inputs: Sequence[StoredFile] = ()
+        self._handed_over_at = world.clock.now()
         self._phases = Phases(clock=world.clock, queued_at=job.queued_at)
 
     async def to_the_end(self) -> ExecutionResult:
@@ -71,10 +42,18 @@ class Run:
             await self._turn()
             if not await self._claim():
                 return await self._cancelled()
-            before = await self._prepare()
-            if self._job.control.stopped.is_set() or not await self._begin():
+            acquired = self._acquired = await self._acquire()
+            if self._job.control.stopped.is_set():
                 return await self._cancelled()
-            return await self._run_and_harvest(before)
+            if acquired.standby is not None:
+                if await self._hand_over_warm(acquired):
+                    return await self._finish(*await self._follow_warm(acquired))
+                acquired = self._acquired = await acquire_cold(self._world, self._job, self._inputs)
+            if not await self._begin(self._world.clock.now()):
+                return await self._cancelled()
+            supervision = self._supervision(acquired)
+            status = await supervision.run(self._request_line())
+            return await self._finish(supervision, status)
         except LeaseLost as error:
             if (taken_out := await self._taken_out()) is not None:
                 return taken_out
@@ -91,9 +70,13 @@ class Run:
 
     async def clean_up(self) -> None:
         """Remove the container and the staged inputs; called after the commit, off the caller's path."""
-        if self._sandbox is not None and not self._world.keep_containers:
-            with suppress(SandglassError):  # the reaper removes a container whose row is terminal
-                await self._sandbox.remove()
+        acquired = self._acquired
+        if acquired is not None and not self._world.keep_containers:
+            if acquired.standby is not None:
+                await self._world.standbys.discard(acquired.standby)
+            else:
+                with suppress(SandglassError):  # the reaper removes a container whose row is terminal
+                    await acquired.sandbox.remove()
         await self._world.workspaces.unstage(self._job.execution_id)
 
     async def _turn(self) -> None:
@@ -123,50 +106,61 @@ class Run:
             await asyncio.sleep(_OWNER_BUSY_POLL)
         return False
 
-    async def _prepare(self) -> Manifest:
-        world, job = self._world, self._job
-        owner = job.request.owner
-        self._inputs = await world.files.visible(owner, job.request.user_files)
-        workspace, uid = await world.workspaces.open(owner)
-        staged = await world.workspaces.stage(job.execution_id, owner, self._inputs)
-        mounts = (
-            Mount(source=workspace, target="/workspace", read_only=False),
-            Mount(source=staged, target="/inputs", read_only=True),
-        )
-        spec = SandboxSpec(
-            execution_id=job.execution_id,
-            owner=owner,
-            uid=uid,
-            image=world.image.digest,
-            runtime=world.runtime,
-            limits=job.limits,
-            mounts=mounts,
-            instance=world.instance,
-        )
-        creating = asyncio.create_task(world.engine.create(spec))
-        surveying = asyncio.create_task(world.workspaces.survey(owner, job.limits))
-        await asyncio.wait((creating, surveying))
-        if creating.exception() is None:
-            self._sandbox = creating.result()
-        creating.result()
-        return surveying.result()
+    async def _acquire(self) -> Acquired:
+        request = self._job.request
+        self._inputs = await self._world.files.visible(request.owner, request.user_files)
+        return await acquire(self._world, self._job, self._inputs)
 
-    async def _begin(self) -> bool:
+    async def _begin(self, started_at: datetime) -> bool:
         """`PREPARING -> RUNNING`; False where another process has noted a kill before."""
-        assert self._sandbox is not None  # _prepare has made it
+        assert self._acquired is not None  # _acquire has made it
         try:
             await self._move(
                 State.RUNNING,
-                started_at=self._world.clock.now(),
-                container_id=self._sandbox.container_id,
+                started_at=started_at,
+                container_id=self._acquired.sandbox.container_id,
                 input_file_ids=[file.file_id for file in self._inputs],
             )
         except LeaseLost:
             if not await self._kill_noted():
                 raise
             return False
-        self._phases.acquired()
+        if self._acquired.standby is None:
+            self._phases.acquired()
         return True
+
+    async def _hand_over_warm(self, acquired: Acquired) -> bool:
+        """Give the standby its request; False where it died while it waited, so that no code has run."""
+        self._phases.acquired()
+        self._handed_over_at = self._world.clock.now()
+        try:
+            await acquired.sandbox.hand_over(self._request_line())
+        except EngineFault:
+            assert acquired.standby is not None  # the caller has asked
+            await self._world.standbys.discard(acquired.standby)
+            return False
+        return True
+
+    async def _follow_warm(self, acquired: Acquired) -> tuple[Supervision, ExitStatus]:
+        """The code runs already: the row follows without being waited for, so the first byte need not."""
+        supervision = self._supervision(acquired)
+        beginning = asyncio.create_task(self._begin_behind(acquired, supervision.heard))
+        try:
+            status = await supervision.follow()
+        finally:
+            await asyncio.wait((beginning,))
+        await beginning
+        return supervision, status
+
+    async def _begin_behind(self, acquired: Acquired, heard: asyncio.Event) -> None:
+        """A kill noted elsewhere ends what was just begun; so does an index that refuses."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(heard.wait(), _FIRST_BYTE)
+        try:
+            await self._begin(self._handed_over_at)
+        except BaseException:
+            await asyncio.shield(acquired.sandbox.kill())
+            raise
 
     async def _kill_noted(self) -> bool:
         """Make the reason that another process noted in the row ours; False where there is none."""
@@ -184,21 +178,27 @@ class Run:
                 return row.result
         return None
 
-    async def _run_and_harvest(self, before: Manifest) -> ExecutionResult:
-        world, job, sandbox = self._world, self._job, self._sandbox
-        assert sandbox is not None  # _prepare has made it
-        supervision = Supervision(sandbox, job.limits, job.control, job.on_output)
-        status = await supervision.run(self._request_line())
+    def _supervision(self, acquired: Acquired) -> Supervision:
+        job = self._job
+        return Supervision(acquired.sandbox, job.limits, job.control, job.on_output)
+
+    async def _finish(self, supervision: Supervision, status: ExitStatus) -> ExecutionResult:
+        """Harvest the dead container's workspace, and commit what it made with how it ended."""
+        world, job, acquired = self._world, self._job, self._acquired
+        assert acquired is not None  # _acquire has made it
         self._phases.died()
         if status.exit_code == SIGKILL_EXIT and job.control.reason is None:
             await self._kill_noted()
-        await self._move(State.HARVESTING)
-        harvest = await world.workspaces.harvest(job.request.owner, before, job.limits)
+        end = State.CANCELLED
+        if self._state is State.RUNNING:
+            await self._move(State.HARVESTING)
+            end = State.COMPLETED
+        harvest = await world.workspaces.harvest(job.request.owner, acquired.before, job.limits)
         self._phases.harvested()
         if harvest.disk_full:
             status = replace(status, disk_full=True)
         result = self._result(status, supervision, harvest)
-        await self._commit(result, harvest, State.COMPLETED)
+        await self._commit(result, harvest, end)
         return result
 
     def _result(self, status: ExitStatus, supervision: Supervision, harvest: Harvest) -> ExecutionResult:
@@ -214,7 +214,7 @@ class Run:
             timings=self._phases.timings(),
             image=self._world.image.digest,
             runtime=self._world.runtime,
-            warm=False,
+            warm=self._acquired is not None and self._acquired.standby is not None,
         )
 
     async def _cancelled(self) -> ExecutionResult:
@@ -253,9 +253,9 @@ class Run:
         self._state = new
 
     async def _fail(self, sentence: str) -> None:
-        if self._sandbox is not None:
+        if self._acquired is not None:
             with suppress(SandglassError):  # a dead engine cannot kill; the reaper will
-                await self._sandbox.kill()
+                await self._acquired.sandbox.kill()
         if not self._state.is_terminal:
             with suppress(SandglassError):  # the index may be what failed; the lease then lapses
                 await self._move(State.FAILED, failure=sentence, finished_at=self._world.clock.now())

@@ -6,7 +6,6 @@ from orchestrator.domain.files import Harvest
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.outcomes import KillReason
 from orchestrator.domain.results import Execution, Timings
-from orchestrator.domain.sandbox import SandboxKind
 from orchestrator.domain.states import ExecutionState as State
 from orchestrator.errors import EngineFault, LeaseLost
 from orchestrator.lifecycle.holder import is_surely_dead
@@ -44,7 +43,7 @@ async def stop_elsewhere(
                 return True
             continue  # it has just been claimed
         noted = await executions.note_kill(execution_id, reason) or noted
-        alive = await _kill(execution_id, engine, instance)
+        alive = await _kill(row, engine, instance)
         if not alive and await asyncio.to_thread(is_surely_dead, row.lease_holder or ""):
             return noted  # nobody is there to see it: the reaper ends the row
         await asyncio.sleep(_POLL)
@@ -81,14 +80,12 @@ async def _take_out(
     return True
 
 
-async def _kill(execution_id: str, engine: Engine, instance: str) -> bool:
-    """Kill what carries its label; True where any of it was running."""
+async def _kill(row: Execution, engine: Engine, instance: str) -> bool:
+    """Kill what carries its label, and the standby that it was given; True where any of it was running."""
     running = [
         container.container_id
         for container in await engine.survey(instance)
-        if container.execution_id == execution_id
-        and container.kind is SandboxKind.EXECUTION
-        and container.status == "running"
+        if row.runs_in(container) and container.status == "running"
     ]
     for container_id in running:
         await engine.kill(container_id)

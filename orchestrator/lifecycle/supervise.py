@@ -47,14 +47,21 @@ class Supervision:
         self._on_output = on_output
         self.stdout = BoundedStream(limits.output_keep)
         self.stderr = BoundedStream(limits.output_keep)
+        self.heard = asyncio.Event()
+        """Set by the first byte of output."""
 
     async def run(self, request: bytes) -> ExitStatus:
         """Start, hand over, and return the engine's evidence once the container is dead, whoever ended it."""
         await self._sandbox.start()
+        return await self.follow(request)
+
+    async def follow(self, request: bytes | None = None) -> ExitStatus:
+        """As `run` of one that is started, and, where no request is given, has its code already."""
         guard = asyncio.create_task(self._end_when_told())
         pump = asyncio.create_task(self._pump())
         try:
-            await self._hand_over(request)
+            if request is not None:
+                await self._hand_over(request)
             status = await self._sandbox.wait()
             await self._drain(pump)
         except BaseException:
@@ -84,6 +91,7 @@ class Supervision:
         kept = {Stream.STDOUT: self.stdout, Stream.STDERR: self.stderr}
         async for stream, piece in self._sandbox.output():
             kept[stream].feed(piece)
+            self.heard.set()
             if self.stdout.total + self.stderr.total > self._limits.output_kill:
                 self._control.stop(KillReason.OUTPUT)
             else:

@@ -35,6 +35,12 @@ class Staging:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o755)
         self.unstage(execution_id)
         _make(directory)
+        self.fill(execution_id, files)
+        return directory
+
+    def fill(self, execution_id: str, files: Sequence[StoredFile]) -> None:
+        """The links of `stage` in a directory that is there, and mounted, already."""
+        directory = self._directory(execution_id)
         for file in files:
             _make(directory / file.file_id)
             target = directory / file.file_id / safe_filename(file.filename)
@@ -44,7 +50,6 @@ class Staging:
                 # One lost blob must not keep the owner from running anything; the code sees "not found".
                 log.warning("blob missing", file_id=file.file_id, execution_id=execution_id)
                 target.parent.rmdir()
-        return directory
 
     def unstage(self, execution_id: str) -> None:
         """Remove the directory; no error where there is none. The blobs are other links and stay."""

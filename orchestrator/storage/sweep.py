@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import structlog
 
 from orchestrator.domain.files import SweepReport
+from orchestrator.domain.sandbox import STANDBY_PREFIX
 from orchestrator.domain.states import ExecutionState
 from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.clock import Clock
@@ -154,7 +155,7 @@ class Sweeper:
 
     async def _sweep_staging(self, counts: _Counts, *, dry_run: bool) -> None:
         """Remove what was staged for executions that are over or that nobody knows."""
-        staged = await self._workspaces.staged()
+        staged = [name for name in await self._workspaces.staged() if not name.startswith(STANDBY_PREFIX)]
         for start in range(0, len(staged), BATCH):
             ids = staged[start : start + BATCH]
             unfinished = sa.select(executions.c.execution_id).where(

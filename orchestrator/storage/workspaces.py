@@ -85,11 +85,15 @@ class DirectoryWorkspaces:
 
     async def stage(self, execution_id: str, owner: str, files: Sequence[StoredFile]) -> Path:
         """A directory with `<file_id>/<filename>` for each file, to be mounted read-only at /inputs."""
-        foreign = [file.file_id for file in files if not file.file_id.startswith(f"{owner}_")]
-        if foreign:
-            raise StorageFault(f"{foreign[0]} is not a file of {owner}: nothing was staged.")
+        _refuse_foreign(owner, files)
         with _disk_faults(self.root):
             return await asyncio.to_thread(self.staging.stage, execution_id, files)
+
+    async def fill(self, standby_id: str, owner: str, files: Sequence[StoredFile]) -> None:
+        """Put the files into a directory that was staged empty and is mounted; a fault if it is gone."""
+        _refuse_foreign(owner, files)
+        with _disk_faults(self.root):
+            await asyncio.to_thread(self.staging.fill, standby_id, files)
 
     async def unstage(self, execution_id: str) -> None:
         """Remove what was staged; no error where nothing was."""
@@ -154,6 +158,14 @@ class DirectoryWorkspaces:
         )
         async with self._database.session() as connection:
             return {row.workspace_path: row.sha256 for row in await connection.execute(query)}
+
+
+def _refuse_foreign(owner: str, files: Sequence[StoredFile]) -> None:
+    foreign = [file.file_id for file in files if not file.file_id.startswith(f"{owner}_")]
+    if foreign:
+        raise StorageFault(
+            f"{foreign[0]} is not a file of {owner}, so nothing was staged; this is a defect: report it."
+        )
 
 
 def newest_copies(condition: sa.ColumnElement[bool]) -> sa.Select[tuple[str, bytes, int, int]]:

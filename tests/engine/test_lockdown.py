@@ -13,6 +13,7 @@ from orchestrator.domain.limits import GIB, KIB, MIB, Limits
 from orchestrator.domain.sandbox import (
     LABEL_EXECUTION,
     LABEL_FINGERPRINT,
+    LABEL_HOLDER,
     LABEL_INSTANCE,
     LABEL_KIND,
     LABEL_OWNER,
@@ -343,14 +344,16 @@ def test_the_configuration_is_plain_json(limits: Limits, owner: str, instance: s
 @settings(deadline=None)
 @given(st.lists(TEXT, min_size=5, max_size=5, unique=True))
 def test_the_reaper_finds_what_is_ours(names: list[str]) -> None:
-    """Five labels, each with its own value and no other."""
-    instance, owner, execution, runtime, _ = names
-    assert labels(spec(instance=instance, owner=owner, execution_id=execution, runtime=runtime, uid=9)) == {
+    """Six labels, each with its own value and no other."""
+    instance, owner, execution, runtime, holder = names
+    fields = {"instance": instance, "owner": owner, "execution_id": execution, "runtime": runtime}
+    assert labels(spec(**fields, uid=9, holder=holder)) == {
         LABEL_INSTANCE: instance,
         LABEL_OWNER: owner,
         LABEL_EXECUTION: execution,
         LABEL_KIND: "execution",
         LABEL_FINGERPRINT: f"9/{runtime}",
+        LABEL_HOLDER: holder,
     }
 
 

@@ -87,7 +87,7 @@ class FaultyEngine(FakeEngine):
 
 async def settings_for(data_dir: Path, **changes: object) -> Settings:
     """Settings of one test; a disk that is nearly full is not its subject."""
-    values = {"data_dir": data_dir, "disk_reserve": 0, "slots": 4, **changes}
+    values = {"data_dir": data_dir, "disk_reserve": 0, "slots": 4, "standby_count": 0, **changes}
     return await asyncio.to_thread(Settings.load, **values)
 
 

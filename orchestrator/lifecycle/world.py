@@ -1,0 +1,44 @@
+"""What an execution is given: the collaborators that every one shares, and the job that is its own."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orchestrator.domain.limits import Limits
+from orchestrator.domain.results import ExecutionRequest
+from orchestrator.domain.sandbox import ImageInfo
+from orchestrator.lifecycle.ports import Clock, Engine, Executions, Files, Workspaces
+from orchestrator.lifecycle.slots import Ticket
+from orchestrator.lifecycle.standby import Standbys
+from orchestrator.lifecycle.supervise import Control, OnOutput
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class World:
+    """The collaborators of an execution, as `orchestrator.app` wires them."""
+
+    engine: Engine
+    executions: Executions
+    files: Files
+    workspaces: Workspaces
+    standbys: Standbys
+    clock: Clock
+    image: ImageInfo
+    runtime: str
+    instance: str
+    holder: str
+    lease: timedelta
+    keep_containers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One admitted request with its bounds and the handle that stops it."""
+
+    execution_id: str
+    request: ExecutionRequest
+    limits: Limits
+    control: Control
+    ticket: Ticket
+    queued_at: float
+    """Monotonic seconds."""
+    on_output: OnOutput | None = None
