@@ -113,7 +113,7 @@ def _load_or_make(path: Path) -> bytes:
         ) from error
     if len(key) != _SECRET_BYTES:
         raise ConfigurationError(
-            f"The key of signed links {path} is damaged: remove it, which ends every link made so far."
+            f"The key of signed links {path} is damaged: delete it, which ends every link made so far."
         )
     return key
 

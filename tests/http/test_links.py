@@ -143,7 +143,7 @@ async def test_a_damaged_key_is_said_and_not_replaced(orchestrator: Orchestrator
     stored = await orchestrator.upload_file("u", b"x", "a.txt")
     key = orchestrator.settings.data_dir / "link-secret"
     key.write_bytes(b"")
-    with pytest.raises(ConfigurationError, match="remove it"):
+    with pytest.raises(ConfigurationError, match="delete it"):
         await orchestrator.link(stored.file_id, "u")
 
 
