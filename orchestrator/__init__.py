@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.sandbox import Stream
     from orchestrator.domain.states import ExecutionState
     from orchestrator.domain.status import InterpreterStatus
-    from orchestrator.errors import Fault, FileNotFoundOrExpired, Refused, SandglassError
+    from orchestrator.errors import Fault, FileNotFoundOrExpired, RateLimited, Refused, SandglassError
     from orchestrator.settings import Settings
 
 _HOMES = {
@@ -31,6 +31,7 @@ _HOMES = {
     "Limits": "domain.limits",
     "Orchestrator": "app",
     "Outcome": "domain.outcomes",
+    "RateLimited": "errors",
     "Refused": "errors",
     "SandglassError": "errors",
     "Settings": "settings",
@@ -54,6 +55,7 @@ __all__ = [
     "Limits",
     "Orchestrator",
     "Outcome",
+    "RateLimited",
     "Refused",
     "SandglassError",
     "Settings",

@@ -12,6 +12,7 @@ import structlog
 from orchestrator.clock import SystemClock
 from orchestrator.domain.attestation import Attestation
 from orchestrator.domain.files import StoredFile, SweepReport
+from orchestrator.domain.limits import Limits
 from orchestrator.domain.operations import Replay
 from orchestrator.domain.outcomes import KillReason
 from orchestrator.domain.results import Execution, ExecutionResult
@@ -23,15 +24,16 @@ from orchestrator.errors import (
     InvalidRequest,
     SandglassError,
 )
-from orchestrator.host import check_disk, prepare_data_dir, slots_of, standbys_of
+from orchestrator.host import capacity_of, check_disk, prepare_data_dir, standbys_of
 from orchestrator.lifecycle.acquire import specify
 from orchestrator.lifecycle.attest import Attestor, require
 from orchestrator.lifecycle.holder import this_process
 from orchestrator.lifecycle.ports import Clock, Engine
 from orchestrator.lifecycle.probe import Target
+from orchestrator.lifecycle.rate import RateLimit
 from orchestrator.lifecycle.reap import ReapReport, reap
 from orchestrator.lifecycle.run import Run
-from orchestrator.lifecycle.slots import Slots
+from orchestrator.lifecycle.slots import Slots, Ticket
 from orchestrator.lifecycle.standby import Standbys
 from orchestrator.lifecycle.stop import stop_elsewhere
 from orchestrator.lifecycle.supervise import Control, OnOutput
@@ -98,7 +100,9 @@ class Orchestrator:
         )
         self._links = Links(self._files, clock, data / "link-secret", settings.public_url)
         self._sweeper = Sweeper(database, self._blobs, self._workspaces, clock, settings.ttl)
-        self._slots = Slots(settings.slots or slots_of(settings), settings.queue_limit)
+        self._capacity = capacity_of(settings)
+        self._slots = Slots(self._capacity.slots, settings.queue_limit, self._capacity.memory)
+        self._rate = RateLimit(settings.rate_per_minute, clock)
         self._standbys = Standbys(
             engine=engine,
             workspaces=self._workspaces,
@@ -108,7 +112,9 @@ class Orchestrator:
             at_once=self._slots.total,
             is_pressed=lambda: self._slots.queued > 0,
         )
+        self._slots.on_pressure.append(self._standbys.evict)
         self._controls: dict[str, Control] = {}
+        self._tickets: dict[str, Ticket] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._holder = holder
         self._world: World | None = None
@@ -136,16 +142,20 @@ class Orchestrator:
         engine failed. Cancelling the awaiting task kills the container, keeps its files, then goes on.
         """
         request = checked_request(code, user_id, user_files, timeout, max_timeout=self.settings.max_timeout)
+        limits = self.settings.limits(request.timeout)
+        chosen_id = self._free_id(execution_id)
+        ticket = self._admit(request.owner, limits)  # before anything is awaited: this is the owner's order
         job = Job(
-            execution_id=self._free_id(execution_id),
+            execution_id=chosen_id,
             request=request,
-            limits=self.settings.limits(request.timeout),
+            limits=limits,
             control=Control(),
-            ticket=self._slots.enter(request.owner),  # before anything is awaited: this is the owner's order
+            ticket=ticket,
             queued_at=self._clock.monotonic(),
             on_output=on_output,
         )
         self._controls[job.execution_id] = job.control
+        self._tickets[job.execution_id] = job.ticket
         try:
             world = await self._fit_world()
         except BaseException:
@@ -178,6 +188,22 @@ class Orchestrator:
         )
         async with self._attesting:
             return await self._attestor.attest(target, identity=await self.engine.identity(), force=force)
+
+    async def position(self, execution_id: str) -> int:
+        """How many executions have their turn up to and with this one, at the latest; 0 once it has had it.
+
+        Of one that waits in another process, by what the index says. Raises `ExecutionNotFound`.
+        """
+        ticket = self._tickets.get(execution_id)
+        if ticket is not None and ticket.position:
+            return ticket.position
+        try:
+            # With its turn here it may still wait for what other processes run.
+            return await self.operations.position(await self._executions.get(execution_id))
+        except ExecutionNotFound:
+            if ticket is None:
+                raise
+            return 0
 
     async def cancel(self, execution_id: str) -> bool:
         """Kill it, or take it out of the queue, whichever process runs it; False when it is not under way."""
@@ -367,8 +393,15 @@ class Orchestrator:
         if self._maintained and self.settings.standby_after_run and not self._is_closing:
             await self._prewarm(world, job.request.owner)
 
+    def _admit(self, owner: str, limits: Limits) -> Ticket:
+        self._rate.check(owner)
+        ticket = self._slots.enter(owner, limits.memory)
+        self._rate.count(owner)
+        return ticket
+
     def _forget(self, job: Job) -> None:
         self._controls.pop(job.execution_id, None)
+        self._tickets.pop(job.execution_id, None)
         job.ticket.leave()
 
     async def _fit_world(self) -> World:
@@ -407,6 +440,7 @@ class Orchestrator:
                 holder=self._holder,
                 lease=timedelta(seconds=self.settings.lease_seconds),
                 keep_containers=self.settings.keep_containers,
+                capacity=self._capacity,
             )
             if self._maintained and self._maintenance is None:
                 self._maintenance = asyncio.create_task(self.maintain())

@@ -8,6 +8,7 @@
     │   ├── ExecutionNotFound
     │   ├── LinkNotFound
     │   ├── QueueFull
+    │   ├── RateLimited
     │   └── ConfigurationError
     └── Fault                           3   ours or the engine's
         ├── EngineUnavailable
@@ -68,6 +69,14 @@ class LinkNotFound(Refused):
 
 class QueueFull(Refused):
     """As many executions wait as may wait."""
+
+
+class RateLimited(Refused):
+    """This owner has started as many executions as it may in a minute; `retry_after` in seconds."""
+
+    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
 
 
 class ConfigurationError(Refused):

@@ -5,6 +5,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from orchestrator.domain.limits import Capacity
 from orchestrator.errors import ConfigurationError, DiskReserveReached
 from orchestrator.lifecycle.standby import Bounds
 from orchestrator.settings import Settings
@@ -40,11 +41,13 @@ def check_disk(settings: Settings) -> None:
         )
 
 
-def slots_of(settings: Settings) -> int:
-    """Executions at once that this host's cores and memory carry, at least one."""
-    by_memory = int(_memory() * _MEMORY_SHARE // settings.memory)
+def capacity_of(settings: Settings) -> Capacity:
+    """What may run at once: slots by this host's cores, memory by a share of its own, unless settings say."""
     by_cores = int((os.cpu_count() or 1) // settings.cpus)
-    return max(1, min(by_memory, by_cores))
+    return Capacity(
+        slots=settings.slots or max(1, by_cores),
+        memory=settings.total_memory or int(_memory() * _MEMORY_SHARE),
+    )
 
 
 def standbys_of(settings: Settings) -> Bounds:

@@ -1,6 +1,7 @@
 """The operator's questions to an installation: who is alive, under which lockdown, and at what cost."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -76,7 +77,6 @@ class Operations:
                     age=max(0.0, (now - one.created_at).total_seconds()),
                 )
             )
-        queued = [row for row in unfinished if row.state is ExecutionState.QUEUED]
         queue = tuple(
             Waiting(
                 execution_id=row.execution_id,
@@ -84,9 +84,16 @@ class Operations:
                 position=position,
                 waited=max(0.0, (now - row.created_at).total_seconds()),
             )
-            for position, row in enumerate(queued, 1)
+            for position, row in enumerate(in_turns(unfinished), 1)
         )
         return Population(sandboxes=tuple(sandboxes), queue=queue)
+
+    async def position(self, row: Execution) -> int:
+        """The place in the queue of every process, from 1; 0 for one that does not wait."""
+        if row.state is not ExecutionState.QUEUED:
+            return 0
+        queue = [one.execution_id for one in in_turns(await self._executions.unfinished())]
+        return queue.index(row.execution_id) + 1 if row.execution_id in queue else 0
 
     async def inspect(self, execution_id: str) -> Inspection:
         """One execution by id or unique prefix, its container's effective lockdown beside the wished one."""
@@ -205,6 +212,17 @@ class Operations:
             warm=container.kind is SandboxKind.STANDBY,
             holder=container.holder,
         )
+
+
+def in_turns(unfinished: Sequence[Execution]) -> list[Execution]:
+    """Those that wait, oldest first within an owner, owners in turn; who runs one now comes a round later."""
+    rounds: Counter[str] = Counter(row.owner for row in unfinished if row.state is not ExecutionState.QUEUED)
+    queue: list[tuple[int, int, Execution]] = []
+    for row in unfinished:
+        if row.state is ExecutionState.QUEUED:
+            queue.append((rounds[row.owner], len(queue), row))
+            rounds[row.owner] += 1
+    return [row for _, _, row in sorted(queue, key=lambda one: one[:2])]
 
 
 def choose_inputs(

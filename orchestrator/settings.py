@@ -53,8 +53,14 @@ class Settings(BaseSettings):
     max_timeout: float = Field(
         300, gt=0, allow_inf_nan=False, description="Longest wall time that a caller may ask for."
     )
-    slots: int = Field(0, ge=0, description="Executions at once; 0 means by cores and memory.")
+    slots: int = Field(0, ge=0, description="Executions at once; 0 means by cores.")
+    total_memory: int = Field(
+        0, ge=0, description="Memory of all executions and standbys together; 0 means 80 % of the host's."
+    )
     queue_limit: int = Field(100, ge=0, description="Executions that may wait before new ones are refused.")
+    rate_per_minute: int = Field(
+        120, ge=0, description="Executions that one owner may start in a minute; 0 means any number."
+    )
     max_inputs: int = Field(1000, gt=0, description="Files staged for one execution, newest first.")
     lease_seconds: float = Field(
         30,

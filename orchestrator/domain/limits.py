@@ -9,6 +9,14 @@ MB = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Capacity:
+    """What may run at once, in all processes over one data directory: executions, and bytes of memory."""
+
+    slots: int
+    memory: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """Bounds of one execution; bytes, seconds and counts."""
 

@@ -32,7 +32,7 @@ class Waiting:
     execution_id: str
     owner: str
     position: int
-    """Among all that wait, by arrival, from 1."""
+    """Among all that wait, in the order of their turns, from 1."""
     waited: float
     """Seconds."""
 

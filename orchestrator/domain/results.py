@@ -87,6 +87,10 @@ class Execution(BaseModel):
     result: ExecutionResult | None = None
     kill_reason: KillReason | None = None
     """Why somebody, in whichever process, wants it dead; noted before the kill."""
+    memory: int | None = None
+    """Bytes that it may take, known from its claim on."""
+    attestation_id: int | None = None
+    """The attack on the host that it stands on; None where the host was not attacked."""
 
     def runs_in(self, container: Survey) -> bool:
         """Whether the container was made for this execution, or is the standby that its code was given to."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from orchestrator.domain.files import Harvest, Manifest, StoredFile
-from orchestrator.domain.limits import Limits
+from orchestrator.domain.limits import Capacity, Limits
 from orchestrator.domain.operations import LockdownReading, Sample
 from orchestrator.domain.outcomes import ExitStatus, KillReason
 from orchestrator.domain.results import Execution, ExecutionRequest, ExecutionResult
@@ -107,9 +107,21 @@ class Executions(Protocol):
         ...
 
     async def claim(
-        self, execution_id: str, *, holder: str, until: datetime, image: str, runtime: str
+        self,
+        execution_id: str,
+        *,
+        holder: str,
+        until: datetime,
+        image: str,
+        runtime: str,
+        memory: int = 0,
+        capacity: Capacity | None = None,
+        attestation_id: int | None = None,
     ) -> bool:
-        """`QUEUED -> PREPARING`; False while the owner has another one past its claim, in any process."""
+        """`QUEUED -> PREPARING`; False while the owner has another one past its claim, in any process.
+
+        False as well while those past their claim leave no room in `capacity` for one more of `memory` bytes.
+        """
         ...
 
     async def get(self, execution_id: str) -> Execution: ...

@@ -18,7 +18,7 @@ from orchestrator.lifecycle.report import Phases, describe, never_ran
 from orchestrator.lifecycle.supervise import Supervision
 from orchestrator.lifecycle.world import Job, World
 
-_OWNER_BUSY_POLL = 0.05
+_BUSY_POLL = 0.05
 _FIRST_BYTE = 0.01
 """Seconds in which a warm program has usually said something: the index waits for it as long."""
 
@@ -98,12 +98,15 @@ class Run:
                 until=world.clock.now() + world.lease,
                 image=world.image.digest,
                 runtime=world.runtime,
+                memory=job.limits.memory,
+                capacity=world.capacity,
+                attestation_id=world.attestation_id,
             )
             if claimed:
                 self._state = State.PREPARING
                 self._phases.claimed()
                 return True
-            await asyncio.sleep(_OWNER_BUSY_POLL)
+            await asyncio.sleep(_BUSY_POLL)
         return False
 
     async def _acquire(self) -> Acquired:

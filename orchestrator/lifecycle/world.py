@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from orchestrator.domain.limits import Limits
+from orchestrator.domain.limits import Capacity, Limits
 from orchestrator.domain.results import ExecutionRequest
 from orchestrator.domain.sandbox import ImageInfo
 from orchestrator.lifecycle.ports import Clock, Engine, Executions, Files, Workspaces
@@ -28,6 +28,9 @@ class World:
     holder: str
     lease: timedelta
     keep_containers: bool = False
+    capacity: Capacity | None = None
+    attestation_id: int | None = None
+    """The attack on this host that the executions stand on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.domain.files import Harvest, HarvestedFile
+from orchestrator.domain.limits import Capacity
 from orchestrator.domain.outcomes import KillReason
 from orchestrator.domain.results import Execution, ExecutionRequest, ExecutionResult
 from orchestrator.domain.states import TRANSITIONS, check_transition
@@ -58,20 +59,41 @@ class SqlExecutions:
         return execution
 
     async def claim(
-        self, execution_id: str, *, holder: str, until: datetime, image: str, runtime: str
+        self,
+        execution_id: str,
+        *,
+        holder: str,
+        until: datetime,
+        image: str,
+        runtime: str,
+        memory: int = 0,
+        capacity: Capacity | None = None,
+        attestation_id: int | None = None,
     ) -> bool:
-        """`QUEUED -> PREPARING`; False while another one of the owner is past its claim, in any process."""
+        """`QUEUED -> PREPARING`, or False while the owner or the host is busy, in any process.
+
+        The host is busy while those past their claim, whose leases stand, fill the slots of `capacity`, or
+        leave less than `memory` bytes of it; the only one of all is never too big.
+        """
         other = executions.alias("other")
         busy = sa.exists().where(other.c.owner == executions.c.owner, other.c.state.in_(_CLAIMED))
+        free = sa.true() if capacity is None else _has_room(capacity, memory, self._clock.now())
         async with self._database.begin() as connection:
             claimed = await connection.execute(
                 sa.update(executions)
-                .where(_is_ours(execution_id, State.QUEUED, holder), ~busy)
-                .values(state=State.PREPARING, lease_expires_at=until, image=image, runtime=runtime)
+                .where(_is_ours(execution_id, State.QUEUED, holder), ~busy, free)
+                .values(
+                    state=State.PREPARING,
+                    lease_expires_at=until,
+                    image=image,
+                    runtime=runtime,
+                    memory=memory,
+                    attestation_id=attestation_id,
+                )
             )
             if claimed.rowcount == 1:
                 return True
-            # Not ours any more is an end; a busy owner is only a wait.
+            # Not ours any more is an end; a busy owner or host is only a wait.
             still = sa.select(executions.c.seq).where(_is_ours(execution_id, State.QUEUED, holder))
             if await connection.scalar(still) is None:
                 raise _lost(execution_id)
@@ -234,6 +256,15 @@ class SqlExecutions:
 def _is_ours(execution_id: str, state: State, holder: str | None) -> sa.ColumnElement[bool]:
     condition = (executions.c.execution_id == execution_id) & (executions.c.state == state)
     return condition if holder is None else condition & (executions.c.lease_holder == holder)
+
+
+def _has_room(capacity: Capacity, memory: int, now: datetime) -> sa.ColumnElement[bool]:
+    """Beside those past their claim; what a crash left there counts no longer than its lease."""
+    other = executions.alias("claimed")
+    past = sa.and_(other.c.state.in_(_CLAIMED), other.c.lease_expires_at > now)
+    count = sa.select(sa.func.count()).select_from(other).where(past).scalar_subquery()
+    taken = sa.select(sa.func.coalesce(sa.func.sum(other.c.memory), 0)).where(past).scalar_subquery()
+    return sa.or_(count == 0, sa.and_(count < capacity.slots, taken + memory <= capacity.memory))
 
 
 async def _change(

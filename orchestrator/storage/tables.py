@@ -67,9 +67,13 @@ executions = sa.Table(
     sa.Column("failure", sa.Text),
     sa.Column("result", sa.Text),
     sa.Column("kill_reason", sa.Text),
+    sa.Column("memory", sa.BigInteger),
+    # No foreign key: an attestation is never deleted, and SQLite would have to rebuild the table.
+    sa.Column("attestation_id", sa.Integer),
     sa.Index("ix_executions_owner_seq", "owner", "seq"),
 )
-"""One row per execution; `result`: the JSON of `ExecutionResult`; `kill_reason`: noted before a kill."""
+"""One row per execution; `result`: the JSON of `ExecutionResult`; `kill_reason`: noted before a kill;
+`memory`: the bytes it may take, from its claim on."""
 
 execution_inputs = sa.Table(
     "execution_inputs",

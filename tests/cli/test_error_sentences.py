@@ -24,6 +24,7 @@ TABLE = {
     "ExecutionNotFound": 2,
     "LinkNotFound": 2,
     "QueueFull": 2,
+    "RateLimited": 2,
     "ConfigurationError": 2,
     "Fault": 3,
     "EngineUnavailable": 3,

@@ -9,7 +9,13 @@ import pytest
 from orchestrator import Orchestrator, Outcome, open_orchestrator
 from orchestrator.domain.sandbox import SandboxSpec
 from orchestrator.domain.states import ExecutionState as State
-from orchestrator.errors import EngineFault, EngineUnavailable, InvalidRequest, QueueFull
+from orchestrator.errors import (
+    EngineFault,
+    EngineUnavailable,
+    ExecutionNotFound,
+    InvalidRequest,
+    QueueFull,
+)
 from orchestrator.lifecycle.slots import Slots, Ticket
 from tests.lifecycle.faulty import (
     DEAD,
@@ -120,6 +126,63 @@ async def test_a_full_queue_refuses_and_leaves_no_row(data_dir: Path, engine: Fa
         assert (await first).outcome is Outcome.CANCELLED
         assert (await second).output == "2\n"
         assert (await orchestrator.execute_code("print(3)", "c", execution_id="c")).success
+
+
+async def test_everybody_can_ask_how_many_are_served_first(data_dir: Path, engine: FaultyEngine) -> None:
+    """The process that queues and another one say the same; a place given up moves those behind it."""
+    begun = asyncio.Event()
+    settings = await settings_for(data_dir, slots=1)
+    async with (
+        open_orchestrator(settings, engine=engine, maintain=False) as here,
+        open_orchestrator(settings, engine=engine, maintain=False) as elsewhere,
+    ):
+        run = here.execute_code
+        tasks = [asyncio.create_task(run(SLEEP, "a", execution_id="a", on_output=lambda *_: begun.set()))]
+        await begun.wait()
+        for name in ("a2", "b", "b2", "c"):
+            tasks.append(asyncio.create_task(run("print(2)", name[0], execution_id=name)))
+            await until_state(here, name, State.QUEUED)
+        for door in (here, elsewhere):
+            waiting = {name: await door.position(name) for name in ("a", "b", "c", "a2", "b2")}
+            assert waiting == {"a": 0, "b": 1, "c": 2, "a2": 3, "b2": 4}
+            queue = (await door.operations.population()).queue
+            assert [(one.execution_id, one.position) for one in queue] == [
+                ("b", 1),
+                ("c", 2),
+                ("a2", 3),
+                ("b2", 4),
+            ]
+        assert await here.cancel("b")
+        await until_state(here, "b", State.CANCELLED)
+        assert await here.position("c") <= 2
+        with pytest.raises(ExecutionNotFound):
+            await here.position("never-heard-of")
+        await here.cancel("a")
+        results = await asyncio.gather(*tasks)
+        assert [result.outcome for result in results] == [
+            Outcome.CANCELLED,
+            Outcome.OK,
+            Outcome.CANCELLED,
+            Outcome.OK,
+            Outcome.OK,
+        ]
+        assert await elsewhere.position("c") == 0
+
+
+async def test_two_processes_share_the_slots_and_the_memory(data_dir: Path) -> None:
+    """Each could run two by its own count; the index lets no more than two past their claim in all."""
+    settings = await settings_for(data_dir, slots=2)
+    async with (
+        FaultyEngine() as one,
+        FaultyEngine() as two,
+        open_orchestrator(settings, engine=one, maintain=False) as first,
+        open_orchestrator(settings, engine=two, maintain=False) as second,
+    ):
+        watch = Watch(one, two)
+        runs = [door.execute_code("print(1)", f"{n}") for n in range(4) for door in (first, second)]
+        results = await asyncio.gather(*runs)
+        assert all(result.success for result in results)
+        assert watch.most <= 2
 
 
 async def test_an_id_that_another_process_used_is_refused_and_its_slot_given_back(

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.domain.files import Harvest, HarvestedFile, ManifestEntry, StoredFile, new_file_id
+from orchestrator.domain.limits import Capacity
 from orchestrator.domain.outcomes import Outcome
 from orchestrator.domain.results import ExecutionRequest, ExecutionResult, Timings
 from orchestrator.domain.states import ExecutionState as State
@@ -214,6 +215,43 @@ async def test_of_many_claims_at_once_one_wins(executions: SqlExecutions, clock:
     until = clock.now() + LEASE
     claims = [executions.claim(name, holder="us", until=until, image="i", runtime="r") for name in names]
     assert sorted(await asyncio.gather(*claims)) == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize(("slots", "memory"), [(1, 100), (9, 10)])
+async def test_a_claim_waits_while_other_processes_fill_the_host(
+    executions: SqlExecutions, clock: MovedClock, slots: int, memory: int
+) -> None:
+    """Slots and memory are counted over everything past its claim; what a crash left counts for a lease."""
+    await _at(executions, clock, State.QUEUED)
+    await _at(executions, clock, State.QUEUED, name="e2", owner="456")
+
+    async def claim(name: str) -> bool:
+        return await executions.claim(
+            name,
+            holder="us",
+            until=clock.now() + LEASE,
+            image="i",
+            runtime="r",
+            memory=6,
+            capacity=Capacity(slots=slots, memory=memory),
+        )
+
+    assert await claim("e1")
+    assert (await executions.get("e1")).memory == 6
+    assert not await claim("e2")
+    clock.advance(LEASE)
+    assert await claim("e2")
+
+
+async def test_what_is_larger_than_the_host_is_claimed_when_nothing_else_is(
+    executions: SqlExecutions, clock: MovedClock
+) -> None:
+    """It would wait for ever otherwise."""
+    await _at(executions, clock, State.QUEUED)
+    until, room = clock.now() + LEASE, Capacity(slots=1, memory=1)
+    assert await executions.claim(
+        "e1", holder="us", until=until, image="i", runtime="r", memory=2, capacity=room
+    )
 
 
 async def test_a_claim_of_what_is_not_waiting_is_lost(executions: SqlExecutions, clock: MovedClock) -> None:

@@ -17,11 +17,12 @@ from orchestrator.storage.executions import SqlExecutions
 from orchestrator.storage.tables import metadata
 from tests.storage.moved_clock import MovedClock
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 TABLES_OF = {
     "0001": {"owners", "executions", "execution_inputs", "files", "sweeps"},
     "0002": {"owners", "executions", "execution_inputs", "files", "sweeps"},
     "0003": {"owners", "executions", "execution_inputs", "files", "sweeps", "attestations"},
+    "0004": {"owners", "executions", "execution_inputs", "files", "sweeps", "attestations"},
 }
 MOMENT = "2026-03-01 12:00:00.000000"
 ROWS = (
