@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 import nextcord
 import structlog
 
-from bot import buttons, render
+from bot import buttons, markdown
 from bot.delivery import Parcel
 from bot.show import as_files
 
@@ -85,16 +85,16 @@ class Answer:
         self._dirty.set()
         if self._editor is not None:
             await self._editor
-        parts = render.split(render.prose(self._text))
+        parts = markdown.split(markdown.prose(self._text))
         parcels: list[Parcel] = []
-        if len(parts) > render.MOST_PARTS:
+        if len(parts) > markdown.MOST_PARTS:
             parcels = [Parcel(filename="answer.md", data=self._text.strip().encode("utf-8", "replace"))]
             parts = [*parts[:1], "-# 📎 the whole answer is in answer.md"]
         tail = "\n".join(f"-# {note}" for note in notes)
         if not parts:
             parts = [tail or "-# done"]
         elif tail:
-            parts = [*parts[:-1], f"{parts[-1]}\n{tail}"[: render.LIMIT]]
+            parts = [*parts[:-1], f"{parts[-1]}\n{tail}"[: markdown.LIMIT]]
         await self._show(parts, parcels, final=True)
 
     async def _edit_along(self) -> None:
@@ -103,7 +103,7 @@ class Answer:
             self._dirty.clear()
             if self._closing.is_set():
                 return
-            parts = render.split(render.prose(self._text))[: render.MOST_PARTS]
+            parts = markdown.split(markdown.prose(self._text))[: markdown.MOST_PARTS]
             try:
                 await self._show(parts, (), final=False)
             except nextcord.HTTPException as error:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markdown import Markdown
 
-from bot import render
+from bot import markdown, render
 from bot.conversation import Record, converse, files_note, system_prompt
 from bot.memory import tokens, trimmed
 from bot.model import Message, Model, ModelError, Said, Text, ToolCall, ToolResult
@@ -56,7 +56,7 @@ class Chat:
                 case "/save":
                     await self._save(rest.strip())
                 case "/run":
-                    await self._run(render.fenced_code(rest) or rest)
+                    await self._run(markdown.fenced_code(rest) or rest)
                 case _:
                     await self._ask(line)
         except SandglassError as error:
@@ -75,7 +75,7 @@ class Chat:
 
     async def began(self, execution_id: str, code: str) -> None:  # noqa: ARG002
         """See `Witness`."""
-        self._console.print(Markdown(render.block(code, "python")))
+        self._console.print(Markdown(markdown.block(code, "python")))
 
     async def ended(self, run: Run) -> None:
         """See `Witness`."""
@@ -85,21 +85,23 @@ class Chat:
             return
         for text, style in ((result.output, ""), (result.error, "red")):
             if text.strip():
-                self._console.print(render.visible(text).rstrip("\n"), style=style, markup=False)
+                self._console.print(markdown.visible(text).rstrip("\n"), style=style, markup=False)
         style = "green" if result.success else "red"
         self._console.print(f"{result.outcome.value} · {result.execution_time:.2f} s", style=style)
         if result.hint:
             self._console.print(result.hint, style="yellow", markup=False)
         for file in result.generated_files:
             self._console.print(
-                f"  {render.visible(file.path)} · {file.type} · {render.size(file.size)}", markup=False
+                f"  {markdown.visible(file.path)} · {file.type} · {render.size(file.size)}", markup=False
             )
         for skipped in result.skipped_files:
-            self._console.print(f"  not kept: {render.visible(skipped.path)}: {skipped.reason}", markup=False)
+            self._console.print(
+                f"  not kept: {markdown.visible(skipped.path)}: {skipped.reason}", markup=False
+            )
 
     async def _ask(self, line: str) -> None:
         model = await self._services.model_of(0)
-        code = render.fenced_code(line)
+        code = markdown.fenced_code(line)
         if model is not None:
             await self._converse(model, line)
         elif code is not None:
@@ -156,7 +158,7 @@ class Chat:
         files = await self._services.orchestrator.list_user_files(_OWNER)
         for file in files:
             until = f", until {file.expires_at:%d %b %H:%M} UTC" if file.expires_at else ""
-            shown = f"{render.visible(file.filename)} · {file.type} · {render.size(file.size)}{until}"
+            shown = f"{markdown.visible(file.filename)} · {file.type} · {render.size(file.size)}{until}"
             self._console.print(f"{shown} · {file.file_id}", markup=False)
         if not files:
             self._console.print("No stored files.")

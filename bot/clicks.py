@@ -5,7 +5,7 @@ from typing import Any
 
 import nextcord
 
-from bot import filecard, render
+from bot import filecard, markdown
 from bot.buttons import Action
 from bot.interactions import moderates, refuse, user_of
 from bot.running import CODE_INPUT, CodeForm, fits_form, run_code
@@ -93,8 +93,9 @@ class Clicks:
         execution = await self._allowed(interaction, execution_id)
         if execution is None:
             return
-        shown = render.block(execution.code, "python")
-        if len(shown) <= render.LIMIT and "```" not in execution.code:
+        shown = markdown.block(execution.code, "python")
+        as_it_is = shown == f"```python\n{execution.code}\n```"
+        if len(shown) <= markdown.LIMIT and as_it_is:
             await interaction.response.send_message(shown, ephemeral=True)
         else:
             file = nextcord.File(io.BytesIO(execution.code.encode()), "code.py")

@@ -6,7 +6,8 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.render import name, size
+from bot.markdown import name
+from bot.render import size
 from orchestrator import Orchestrator, StoredFile
 
 MIB = 1024 * 1024

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import nextcord
 import structlog
 
-from bot import money, render
+from bot import markdown, money
 from bot.answer import Answer
 from bot.conversation import Record, converse
 from bot.delivery import file_limit
@@ -175,7 +175,7 @@ class Dialogue:
             )
 
     async def _without_model(self, uploads: Uploads) -> list[str]:
-        code = render.fenced_code(words_of(self._message, self._me))
+        code = markdown.fenced_code(words_of(self._message, self._me))
         if code is None:
             stored = [f"📎 {len(uploads.told)} stored: code can read them"] if uploads.told else []
             return [*stored, _NO_MODEL.replace("```", "fenced ")]

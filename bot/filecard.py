@@ -6,7 +6,7 @@ from typing import Any
 
 import nextcord
 
-from bot import render
+from bot import markdown, render
 from bot.buttons import Action, buttons
 from bot.delivery import Parcel, pack
 from bot.interactions import limit_of, refuse, user_of
@@ -27,7 +27,7 @@ async def listing(services: Services, user_id: int, page: int = 0) -> tuple[str,
     shown = files[page * _PAGE : (page + 1) * _PAGE]
     total = render.size(sum(each.size for each in files))
     head = f"**{len(files)} files**, {total}" + (f" · page {page + 1} of {last + 1}" if last else "")
-    text = f"{head}\n{render.file_lines(shown, render.LIMIT - len(head) - 10)}"
+    text = f"{head}\n{render.file_lines(shown, markdown.LIMIT - len(head) - 10)}"
     view = nextcord.ui.View(timeout=None)
     view.add_item(_menu(shown))
     if last:
@@ -40,7 +40,7 @@ async def listing(services: Services, user_id: int, page: int = 0) -> tuple[str,
 def _menu(files: Sequence[StoredFile]) -> nextcord.ui.StringSelect[nextcord.ui.View]:
     options = [
         nextcord.SelectOption(
-            label=render.visible(each.filename)[:100] or "?",
+            label=markdown.visible(each.filename)[:100] or "?",
             value=each.file_id,
             description=f"{each.type}, {render.size(each.size)}",
         )
@@ -78,11 +78,11 @@ async def clicked(
             case "ask":
                 file = await services.orchestrator.get_file(action.target, user_id)
                 await interaction.response.edit_message(
-                    content=f"Delete {render.name(file.filename)} for ever?", view=_confirm(file.file_id)
+                    content=f"Delete {markdown.name(file.filename)} for ever?", view=_confirm(file.file_id)
                 )
             case "gone":
                 file = await services.orchestrator.delete_user_file(action.target, user_id)
-                text = f"-# 🗑️ {render.name(file.filename)} is deleted."
+                text = f"-# 🗑️ {markdown.name(file.filename)} is deleted."
                 await interaction.response.edit_message(content=text, view=None)
     except SandglassError as error:
         await refuse(interaction, str(error))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import nextcord
 
 from bot.conversation import files_note, system_prompt
+from bot.markdown import name
 from bot.memory import tokens, trimmed
 from bot.model import Message, Picture, Text
-from bot.render import name, size
+from bot.render import size
 from bot.services import Services
 from orchestrator import SandglassError
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import nextcord
 import structlog
 
-from bot import buttons, render
+from bot import buttons, markdown, render
 from bot.delivery import Delivery, Parcel, pack
 from bot.runs import Run
 from bot.services import Services
@@ -126,8 +126,8 @@ class Show:
             delivery, note = Delivery(messages=(), notes=()), f"-# ⚠️ {error}"
         head = "\n".join(filter(None, (render.status_line(run), inline, note)))
         notes = "\n".join(delivery.notes[:5])
-        room = render.LIMIT - len(head) - len(notes) - 4
-        content = "\n".join(filter(None, (head, notes, render.file_lines(made, room))))[: render.LIMIT]
+        room = markdown.LIMIT - len(head) - len(notes) - 4
+        content = "\n".join(filter(None, (head, notes, render.file_lines(made, room))))[: markdown.LIMIT]
         first, *others = delivery.messages or ((),)
         view = buttons.after_run(run.execution_id) if run.result else None
         if announced is None:

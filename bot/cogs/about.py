@@ -8,7 +8,7 @@ from typing import Any
 import nextcord
 from nextcord import slash_command
 
-from bot import render
+from bot import markdown
 from bot.filecard import send_json
 from bot.interactions import user_of
 from bot.services import Services
@@ -45,7 +45,7 @@ class About(nextcord.ClientCog):
             f"**{'✅ ready' if status.image else '❌ no engine or no image'}** · runtime {status.runtime}",
             f"{status.running} running · {status.queued} queued · {status.standby} on standby",
             f"{status.package_count} packages in the image",
-            f"model {render.name(model)}" if model else "no model: code only",
+            f"model {markdown.name(model)}" if model else "no model: code only",
         ]
         await interaction.followup.send("\n".join(lines), ephemeral=True)
 

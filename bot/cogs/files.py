@@ -7,7 +7,7 @@ from typing import Any
 import nextcord
 from nextcord import SlashOption, slash_command
 
-from bot import filecard, render
+from bot import filecard, markdown, render
 from bot.interactions import refuse, user_of
 from bot.services import Services
 from orchestrator import SandglassError, StoredFile
@@ -70,7 +70,7 @@ class Files(nextcord.ClientCog):
         except SandglassError as error:
             await refuse(interaction, _said(error))
             return
-        text = f"-# 🗑️ {render.name(gone.filename)} is deleted."
+        text = f"-# 🗑️ {markdown.name(gone.filename)} is deleted."
         await interaction.response.send_message(text, ephemeral=True)
 
     @download.on_autocomplete("file")
@@ -89,8 +89,8 @@ class Files(nextcord.ClientCog):
 
 
 def _said(error: SandglassError) -> str:
-    return render.prose(str(error))[: render.LIMIT]
+    return markdown.prose(str(error))[: markdown.LIMIT]
 
 
 def _choice(file: StoredFile) -> str:
-    return f"{render.visible(file.filename)[:60]} ({file.created_at:%d %b %H:%M}, {render.size(file.size)})"
+    return f"{markdown.visible(file.filename)[:60]} ({file.created_at:%d %b %H:%M}, {render.size(file.size)})"

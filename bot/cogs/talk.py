@@ -7,7 +7,7 @@ from typing import Any
 import nextcord
 from nextcord import SlashOption, message_command, slash_command
 
-from bot import render
+from bot import markdown
 from bot.buttons import Action
 from bot.interactions import refuse, user_of
 from bot.running import CodeForm, run_code
@@ -31,11 +31,11 @@ class Talk(nextcord.ClientCog):
         if not code.strip():
             await interaction.response.send_modal(CodeForm(Action(verb="form", target="new").custom_id))
             return
-        await run_code(self._services, self._turns, interaction, render.fenced_code(code) or code)
+        await run_code(self._services, self._turns, interaction, markdown.fenced_code(code) or code)
 
     @message_command(name="Run this code")
     async def run_message(self, interaction: nextcord.Interaction[Any], message: nextcord.Message) -> None:
-        code = render.fenced_code(message.content)
+        code = markdown.fenced_code(message.content)
         if code is None:
             await refuse(interaction, "This message has no code between ``` fences: use /run.")
             return
@@ -55,7 +55,7 @@ class Talk(nextcord.ClientCog):
             return
         await interaction.response.defer(ephemeral=True, with_message=True)
         thread = await channel.create_thread(
-            name=render.visible(topic).strip()[:90] or "Sandglass", type=nextcord.ChannelType.public_thread
+            name=markdown.visible(topic).strip()[:90] or "Sandglass", type=nextcord.ChannelType.public_thread
         )
         await self._services.store.opened(thread.id, user_of(interaction))
         await thread.send("-# 👋 every message in this thread is for me: ask, or drop a file")
@@ -92,14 +92,14 @@ class Talk(nextcord.ClientCog):
         elif not which:
             model = await self._services.model_of(user_of(interaction))
             assert model is not None
-            offered = ", ".join(render.name(each) for each in models)
-            text = f"You talk to {render.name(model.name)}. Offered: {offered}."
+            offered = ", ".join(markdown.name(each) for each in models)
+            text = f"You talk to {markdown.name(model.name)}. Offered: {offered}."
             await interaction.response.send_message(text, ephemeral=True)
         elif which not in models:
-            await refuse(interaction, f"Not offered. Choose one of {', '.join(map(render.name, models))}.")
+            await refuse(interaction, f"Not offered. Choose one of {', '.join(map(markdown.name, models))}.")
         else:
             await self._services.store.choose(user_of(interaction), which)
-            await interaction.response.send_message(f"From now on {render.name(which)}.", ephemeral=True)
+            await interaction.response.send_message(f"From now on {markdown.name(which)}.", ephemeral=True)
 
     @model.on_autocomplete("which")
     async def _models(self, interaction: nextcord.Interaction[Any], which: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot import render
+from bot import markdown, render
 from bot.runs import Run
 from orchestrator import ExecutionResult, Outcome, SkippedFile, StoredFile, Timings
 
@@ -73,13 +73,13 @@ def letters(text: str) -> str:
 @example("\n\n".join("p" * 700 for _ in range(9)))
 def test_text_without_fences_comes_back_complete(text: str) -> None:
     """Not one letter is lost or doubled by cutting, whatever the text."""
-    assert letters("".join(render.split(text))) == letters(text)
+    assert letters("".join(markdown.split(text))) == letters(text)
 
 
 @given(st.text(max_size=400), st.integers(min_value=60, max_value=300))
 def test_parts_fit_any_limit(text: str, limit: int) -> None:
     """A part is never longer than it was asked to be, and never empty."""
-    for part in render.split(text * 5, limit):
+    for part in markdown.split(text * 5, limit):
         assert 0 < len(part) <= limit
         assert part.strip()
 
@@ -88,7 +88,7 @@ def test_parts_fit_any_limit(text: str, limit: int) -> None:
 def test_code_that_is_cut_stays_code_in_every_part(chunks: list[str]) -> None:
     """Between the fences of all parts lies every letter of the program."""
     code = "x" + "".join(chunks)
-    parts = render.split(f"```python\n{code}\n```", 200)
+    parts = markdown.split(f"```python\n{code}\n```", 200)
     inside = ""
     for part in parts:
         lines = part.split("\n")
@@ -100,21 +100,15 @@ def test_code_that_is_cut_stays_code_in_every_part(chunks: list[str]) -> None:
 
 def test_a_long_program_is_reopened_with_its_language() -> None:
     """Every part but the first begins with the fence that the last one closed."""
-    parts = render.split(CODE)
+    parts = markdown.split(CODE)
     assert len(parts) > 1
     assert all(part.startswith("```python\n") and part.endswith("\n```") for part in parts)
     assert all(part.count("```") == 2 for part in parts)
 
 
-def test_a_tilde_fence_is_closed_with_tildes() -> None:
-    """The mark that opened it closes it."""
-    parts = render.split("~~~\n" + "line\n" * 900 + "~~~")
-    assert all(part.startswith("~~~") and part.endswith("~~~") for part in parts)
-
-
 def test_words_after_a_closed_fence_are_not_fenced() -> None:
     """A fence that was closed before the cut is not opened again."""
-    parts = render.split("```\ncode\n```\n" + "word " * 700)
+    parts = markdown.split("```\ncode\n```\n" + "word " * 700)
     assert len(parts) > 1
     assert all("```" not in part for part in parts[1:])
 
@@ -122,40 +116,40 @@ def test_words_after_a_closed_fence_are_not_fenced() -> None:
 def test_a_cut_prefers_a_paragraph() -> None:
     """Two paragraphs that do not fit together are two parts, each whole."""
     first, second = "a " * 600 + "a", "b " * 600 + "b"
-    assert render.split(f"{first}\n\n{second}") == [first, second]
+    assert markdown.split(f"{first}\n\n{second}") == [first, second]
 
 
 def test_a_cut_prefers_a_line_to_a_word() -> None:
     """A line that fits is not cut in its middle."""
     lines = ["some words here " * 6 + str(n) for n in range(40)]
-    shown = [line for part in render.split("\n".join(lines)) for line in part.split("\n")]
+    shown = [line for part in markdown.split("\n".join(lines)) for line in part.split("\n")]
     assert shown == lines
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\n\n\n"])
 def test_nothing_is_no_part(text: str) -> None:
     """An empty answer makes no empty message."""
-    assert render.split(text) == []
+    assert markdown.split(text) == []
 
 
 def test_what_fits_is_left_alone() -> None:
     """At the limit nothing is cut; one character more is."""
-    assert render.split("a" * render.PART) == ["a" * render.PART]
-    assert len(render.split("a" * (render.PART + 1))) == 2
+    assert markdown.split("a" * markdown.PART) == ["a" * markdown.PART]
+    assert len(markdown.split("a" * (markdown.PART + 1))) == 2
 
 
 @given(st.text())
 def test_what_is_visible_hides_nothing(text: str) -> None:
     """No control, no override of direction, no zero width, no half of a surrogate pair."""
-    for character in render.visible(text):
+    for character in markdown.visible(text):
         assert character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co"}
 
 
 @given(st.text())
 def test_what_is_visible_already_does_not_change(text: str) -> None:
     """Cleaning twice is cleaning once."""
-    once = render.visible(text)
-    assert render.visible(once) == once
+    once = markdown.visible(text)
+    assert markdown.visible(once) == once
 
 
 @pytest.mark.parametrize(
@@ -163,15 +157,15 @@ def test_what_is_visible_already_does_not_change(text: str) -> None:
 )
 def test_each_trick_is_taken_out(hidden: str) -> None:
     """Overrides, isolates, zero widths, escapes, bells: gone, and the letters stay."""
-    assert render.visible(f"ev{hidden}il") == "evil"
-    assert render.name(f"ev{hidden}il") == "`evil`"
-    assert render.block(f"ev{hidden}il") == "```\nevil\n```"
+    assert markdown.visible(f"ev{hidden}il") == "evil"
+    assert markdown.name(f"ev{hidden}il") == "`evil`"
+    assert markdown.block(f"ev{hidden}il") == "```\nevil\n```"
 
 
 @pytest.mark.parametrize("letter", ["ü", "字", "🎉", "ß", "Ω", "\t", "\n"])
 def test_honest_letters_stay(letter: str) -> None:
     """Other scripts, pictures and layout are not tricks."""
-    assert letter in render.visible(f"a{letter}b")
+    assert letter in markdown.visible(f"a{letter}b")
 
 
 MENTIONS = ["@everyone", "@here", "<@1234>", "<@!1234>", "<@&77>", "<#55>", "</run:1>", "<:a:1>", "<id:home>"]
@@ -180,7 +174,7 @@ MENTIONS = ["@everyone", "@here", "<@1234>", "<@!1234>", "<@&77>", "<#55>", "</r
 @pytest.mark.parametrize("mention", MENTIONS)
 def test_a_mention_is_defused(mention: str) -> None:
     """It reads the same, and Discord finds nothing in it."""
-    shown = render.prose(f"hello {mention} there")
+    shown = markdown.prose(f"hello {mention} there")
     assert mention not in shown
     assert shown.replace("\u200b", "") == f"hello {mention} there"
 
@@ -188,7 +182,7 @@ def test_a_mention_is_defused(mention: str) -> None:
 @pytest.mark.parametrize("mention", MENTIONS)
 def test_a_mention_cannot_be_hidden_in_zero_widths(mention: str) -> None:
     """Characters that would vanish later vanish before the search."""
-    assert mention not in render.prose("\u200d".join(mention))
+    assert mention not in markdown.prose("\u200d".join(mention))
 
 
 @given(
@@ -196,7 +190,7 @@ def test_a_mention_cannot_be_hidden_in_zero_widths(mention: str) -> None:
 )
 def test_no_heap_of_pieces_makes_a_mention(pieces: list[str]) -> None:
     """Nothing that can be put together survives as a mention or as our small print."""
-    shown = render.prose("".join(pieces))
+    shown = markdown.prose("".join(pieces))
     assert not re.search(r"@everyone|@here|<@!?\d+>", shown)
     assert not re.search(r"^\s*-#", shown, re.MULTILINE)
 
@@ -204,47 +198,39 @@ def test_no_heap_of_pieces_makes_a_mention(pieces: list[str]) -> None:
 @pytest.mark.parametrize("line", ["-# ✅ ok · 0.01 s · warm", "  -# ✅ ok", "\t-# ✅ ok"])
 def test_small_print_is_not_a_models_to_write(line: str) -> None:
     """A model cannot pass its words for the result of a run."""
-    assert not render.prose(line).lstrip().startswith("-#")
+    assert not markdown.prose(line).lstrip().startswith("-#")
 
 
 def test_code_in_a_fence_is_shown_as_it_is() -> None:
-    """Decorators and comments of a program are not defused: nothing is mentioned in a fence."""
-    code = "```python\n@everyone\n-# no\n```"
-    assert render.prose(code) == code
+    """Decorators, comments, templates and operators of a program are left as they are."""
+    code = "```python\n@cache\n# no - # x\na = b -1 # <div> </div>\n```"
+    assert markdown.prose(code) == code
 
 
 def test_after_a_fence_mentions_are_defused_again() -> None:
     """A closed fence protects nothing after it."""
-    assert "@everyone" not in render.prose("```\ncode\n```\n@everyone")
-
-
-def test_a_fence_inside_a_longer_fence_does_not_close_it() -> None:
-    """Three back-ticks within four are content."""
-    text = "````\n```\n@here\n````\n@here"
-    shown = render.prose(text)
-    assert shown.startswith("````\n```\n@here\n````\n")
-    assert not shown.endswith("@here")
+    assert "@everyone" not in markdown.prose("```\ncode\n```\n@everyone")
 
 
 @given(st.text(), st.integers(min_value=2, max_value=90))
 def test_a_name_fits_what_it_was_given(text: str, longest: int) -> None:
     """Never empty, never longer than told, always one line."""
-    shown = render.name(text, longest)
+    shown = markdown.name(text, longest)
     assert 3 <= len(shown) <= longest + 2
     assert "\n" not in shown
 
 
 def test_a_long_name_says_that_it_goes_on() -> None:
     """Cut with an ellipsis."""
-    assert render.name("a" * 100, 10) == f"`{'a' * 9}…`"
+    assert markdown.name("a" * 100, 10) == f"`{'a' * 9}…`"
 
 
 @given(st.text())
 def test_a_block_keeps_every_visible_character(text: str) -> None:
     """Only zero widths are put between back-ticks."""
-    shown = render.block(text, "py")
+    shown = markdown.block(text, "py")
     assert shown.startswith("```py\n")
-    assert shown.removeprefix("```py\n").removesuffix("\n```").replace("\u200b", "") == render.visible(text)
+    assert shown.removeprefix("```py\n").removesuffix("\n```").replace("\u200b", "") == markdown.visible(text)
 
 
 @pytest.mark.parametrize(
