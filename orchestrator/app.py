@@ -28,6 +28,7 @@ from orchestrator.host import capacity_of, check_disk, prepare_data_dir, standby
 from orchestrator.lifecycle.acquire import specify
 from orchestrator.lifecycle.attest import Attestor, require
 from orchestrator.lifecycle.holder import this_process
+from orchestrator.lifecycle.listen import OnOutput
 from orchestrator.lifecycle.ports import Clock, Engine
 from orchestrator.lifecycle.probe import Target
 from orchestrator.lifecycle.rate import RateLimit
@@ -36,7 +37,7 @@ from orchestrator.lifecycle.run import Run
 from orchestrator.lifecycle.slots import Slots, Ticket
 from orchestrator.lifecycle.standby import Standbys
 from orchestrator.lifecycle.stop import stop_elsewhere
-from orchestrator.lifecycle.supervise import Control, OnOutput
+from orchestrator.lifecycle.supervise import Control
 from orchestrator.lifecycle.world import Job, World
 from orchestrator.links import Links
 from orchestrator.operations import Operations, choose_inputs, compare_replay

@@ -1,21 +1,15 @@
 """A started sandbox under guard: hand the code over, follow its output, end it when told, know why."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-
-import structlog
 
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.outcomes import ExitStatus, KillReason
 from orchestrator.domain.sandbox import Stream
 from orchestrator.errors import EngineFault
+from orchestrator.lifecycle.listen import Listener, OnOutput
 from orchestrator.lifecycle.output import BoundedStream
 from orchestrator.lifecycle.ports import Sandbox
-
-log = structlog.get_logger(__name__)
-
-type OnOutput = Callable[[Stream, bytes], Awaitable[None] | None]
 
 _DRAIN_SECONDS = 10.0
 """How long the bytes of a dead container may take to arrive."""
@@ -44,7 +38,7 @@ class Supervision:
         self._sandbox = sandbox
         self._limits = limits
         self._control = control
-        self._on_output = on_output
+        self._listener = Listener(on_output)
         self.stdout = BoundedStream(limits.output_keep)
         self.stderr = BoundedStream(limits.output_keep)
         self.heard = asyncio.Event()
@@ -63,9 +57,12 @@ class Supervision:
             if request is not None:
                 await self._hand_over(request)
             status = await self._sandbox.wait()
+            self._listener.hurry()
             await self._drain(pump)
+            await self._listener.finish()
         except BaseException:
             pump.cancel()
+            self._listener.leave()
             await asyncio.shield(self._sandbox.kill())
             raise
         finally:
@@ -95,20 +92,10 @@ class Supervision:
             if self.stdout.total + self.stderr.total > self._limits.output_kill:
                 self._control.stop(KillReason.OUTPUT)
             else:
-                await self._tell(stream, piece)
-
-    async def _tell(self, stream: Stream, piece: bytes) -> None:
-        if self._on_output is None:
-            return
-        try:
-            if (answer := self._on_output(stream, piece)) is not None:
-                await answer
-        except Exception as error:  # noqa: BLE001  # the caller's own code: its mistake costs it the stream alone
-            log.warning("the listener to the output failed and hears no more", error=type(error).__name__)
-            self._on_output = None
+                await self._listener.tell(stream, piece)
 
     async def _drain(self, pump: "asyncio.Task[None]") -> None:
-        """The dead write nothing more; what is in the socket is read, a stuck listener is not waited for."""
+        """The dead write nothing more; what is in the socket is read, a stuck engine is not waited for."""
         try:
             await asyncio.wait_for(pump, _DRAIN_SECONDS)
         except TimeoutError:

@@ -6,10 +6,11 @@ from datetime import timedelta
 from orchestrator.domain.limits import Capacity, Limits
 from orchestrator.domain.results import ExecutionRequest
 from orchestrator.domain.sandbox import ImageInfo
+from orchestrator.lifecycle.listen import OnOutput
 from orchestrator.lifecycle.ports import Clock, Engine, Executions, Files, Workspaces
 from orchestrator.lifecycle.slots import Ticket
 from orchestrator.lifecycle.standby import Standbys
-from orchestrator.lifecycle.supervise import Control, OnOutput
+from orchestrator.lifecycle.supervise import Control
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from orchestrator.domain.outcomes import ExitStatus, KillReason
 from orchestrator.domain.sandbox import Mount, SandboxSpec, Stream
 from orchestrator.engine.fake import FAKE_DIGEST
 from orchestrator.errors import EngineFault
+from orchestrator.lifecycle.listen import AHEAD
 from orchestrator.lifecycle.report import Phases
 from orchestrator.lifecycle.supervise import Control, Supervision
 from tests.e2e.support import MovableClock
@@ -47,7 +48,7 @@ async def guarded(
     sandbox: FaultySandbox,
     code: str,
     limits: Limits = SMALL,
-    listener: Callable[[Stream, bytes], None] | None = None,
+    listener: Callable[[Stream, bytes], Awaitable[None] | None] | None = None,
 ) -> tuple[ExitStatus, Supervision, Control]:
     """Run the code to its end under these limits."""
     control = Control()
@@ -82,6 +83,82 @@ async def test_exactly_the_limit_is_no_offence(sandbox: FaultySandbox) -> None:
     status, seen, control = await guarded(sandbox, f"import os; os.write(1, b'x' * {SMALL.output_kill})")
     assert (status.exit_code, control.reason) == (0, None)
     assert seen.stdout.dropped == SMALL.output_kill - 200
+
+
+async def test_a_slow_listener_hears_everything_in_order(sandbox: FaultySandbox) -> None:
+    """It may lag behind the program, and behind its end; each piece is finished before the next one."""
+    heard, inside = b"", 0
+
+    async def listen(_: Stream, piece: bytes) -> None:
+        nonlocal heard, inside
+        inside += 1
+        assert inside == 1
+        await asyncio.sleep(0.01)
+        heard += piece
+        inside -= 1
+
+    code = "import os\nfor n in range(60): os.write(1, b'%d;' % n * 20)"
+    _, seen, _ = await guarded(sandbox, code, listener=listen)
+    assert heard == b"".join(b"%d;" % n * 20 for n in range(60))
+    assert seen.stdout.total == len(heard)
+
+
+async def test_a_listener_far_behind_slows_the_program_and_not_the_memory(sandbox: FaultySandbox) -> None:
+    """What piles up for it is bounded while the program runs; nothing of it is lost in the end."""
+    most, heard, going = 0, 0, asyncio.Event()
+    limits = Limits(wall_seconds=60, output_keep=100, output_kill=100_000_000)
+
+    async def listen(_: Stream, piece: bytes) -> None:
+        nonlocal heard
+        await going.wait()
+        heard += len(piece)
+
+    control = Control()
+    supervision = Supervision(sandbox, limits, control, listen)
+    code = "import os\nfor n in range(80): os.write(1, b'x' * 100_000)"
+    running = asyncio.create_task(supervision.run(line(code)))
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if supervision.stdout.total == most > AHEAD:
+            break
+        most = supervision.stdout.total
+    assert AHEAD < most < 4 * AHEAD
+    assert not running.done()
+    going.set()
+    assert (await running).exit_code == 0
+    assert heard == supervision.stdout.total == 8_000_000
+
+
+async def test_a_stuck_listener_is_left_behind_and_costs_nothing_of_the_result(
+    sandbox: FaultySandbox,
+) -> None:
+    """It never returns; head, tail and count are exact all the same."""
+
+    async def listen(_: Stream, __: bytes) -> None:
+        await asyncio.Event().wait()
+
+    limits = Limits(wall_seconds=60, output_keep=10, output_kill=100_000_000)
+    flood = "for n in range(9): os.write(1, b'x' * 100_000)"
+    code = f"import os\nos.write(1, b'head567890')\n{flood}\nprint('the tail')"
+    async with asyncio.timeout(30):
+        status, seen, _ = await guarded(sandbox, code, limits, listen)
+    assert (status.exit_code, seen.stdout.total) == (0, 900_019)
+    assert seen.stdout.text() == "head567890\n... 899999 bytes dropped ...\nxthe tail\n"
+
+
+async def test_a_listener_that_fails_costs_itself_alone(sandbox: FaultySandbox) -> None:
+    """At once or later: it hears no more, and the program goes on to its end."""
+    heard = 0
+
+    async def later(_: Stream, __: bytes) -> None:
+        nonlocal heard
+        heard += 1
+        await asyncio.sleep(0)
+        raise ValueError("its own")
+
+    status, seen, _ = await guarded(sandbox, "for n in range(99): print(n, flush=True)", listener=later)
+    assert (status.exit_code, heard) == (0, 1)
+    assert seen.stdout.total == 287
 
 
 async def test_time_is_up_for_a_program_that_ignores_signals(sandbox: FaultySandbox) -> None:
