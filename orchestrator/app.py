@@ -11,7 +11,7 @@ import structlog
 
 from orchestrator.clock import SystemClock
 from orchestrator.domain.attestation import Attestation
-from orchestrator.domain.files import StoredFile, SweepReport
+from orchestrator.domain.files import OnSweep, StoredFile, SweepReport
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.operations import Replay
 from orchestrator.domain.outcomes import KillReason
@@ -343,9 +343,9 @@ class Orchestrator:
             standby=self._standbys.count,
         )
 
-    async def sweep(self, *, dry_run: bool = False) -> SweepReport:
-        """Delete what expired and reconcile index and disk."""
-        return await self._sweeper.sweep(dry_run=dry_run)
+    async def sweep(self, *, dry_run: bool = False, on_progress: OnSweep | None = None) -> SweepReport:
+        """Delete what expired and reconcile index and disk; `on_progress` hears of every batch."""
+        return await self._sweeper.sweep(dry_run=dry_run, on_progress=on_progress)
 
     async def reap(self, *, dry_run: bool = False) -> ReapReport:
         """End lost executions and remove containers that nobody needs."""

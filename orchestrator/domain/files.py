@@ -1,7 +1,7 @@
 """Stored files, manifests and what a harvest brings home."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -93,3 +93,7 @@ class SweepReport:
     orphan_blobs: int
     missing_blobs: int
     stale_staging: int
+
+
+type OnSweep = Callable[[str, int, int], None]
+"""Told what a sweep is at, how much of that is done, and of how much in all."""

@@ -1,21 +1,22 @@
 """The disk's half of a sweep: list blobs in batches, clear a workspace of what outlived its lifetime."""
 
-import asyncio
+import math
 import os
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from orchestrator.domain.limits import Limits
-from orchestrator.errors import InvalidRequest
+from orchestrator.errors import InvalidRequest, StorageFault
 from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.walk import Found, Kind, Place, Walk
 
-# A workspace can hold more than its quota for a moment, and the sweep is what gets rid of it.
-_MAX_ENTRIES = 1_000_000
+# More than any quota lets a program leave; bounds the memory of a walk. The rest is for the next sweep.
+_MAX_ENTRIES = 200_000
 _TEMPORARY = ".tmp"
 
 
@@ -27,13 +28,46 @@ class Leavings:
     directories: int = 0
 
 
-async def blob_ids(blobs: DirectoryBlobs, *, older_than: datetime, batch: int) -> AsyncIterator[list[str]]:
-    """The ids of blobs last written before `older_than`, `batch` at a time."""
-    directories = await asyncio.to_thread(_blob_directories, blobs.root)
-    for directory in directories:
-        ids = await asyncio.to_thread(_old_blobs, blobs, directory, older_than)
-        for start in range(0, len(ids), batch):
-            yield ids[start : start + batch]
+def blob_directories(blobs: DirectoryBlobs) -> list[Path]:
+    """Where blobs lie; at most 256 directories. Blocks."""
+    if not blobs.root.is_dir():
+        return []
+    return sorted(entry for entry in blobs.root.iterdir() if entry.is_dir() and entry.name != _TEMPORARY)
+
+
+def old_blobs(blobs: DirectoryBlobs, directory: Path, older_than: datetime) -> list[str]:
+    """Ids of one directory by their mtime: staging a link moves the ctime. Blocks."""
+    ids = []
+    with os.scandir(directory) as listing:
+        for entry in listing:
+            try:
+                old = entry.stat(follow_symlinks=False).st_mtime < older_than.timestamp()
+            except FileNotFoundError:
+                continue
+            if old and _is_blob(blobs, entry.name):
+                ids.append(entry.name)
+    return ids
+
+
+def missing_blobs(blobs: DirectoryBlobs, file_ids: Sequence[str]) -> list[str]:
+    """Those that are not there; a disk that cannot say raises `StorageFault` instead. Blocks."""
+    missing = []
+    for file_id in file_ids:
+        try:
+            os.stat(blobs.path(file_id))
+        except FileNotFoundError:
+            missing.append(file_id)
+        except OSError as error:
+            raise StorageFault(
+                f"The blob store {blobs.root} cannot be read ({error.strerror}): "
+                "check its disk, then sweep again."
+            ) from error
+    return missing
+
+
+def owner_of(file_id: str) -> str:
+    """Whose file it is, by its id alone."""
+    return file_id.rsplit("_", 2)[0]
 
 
 def clear_temporary(blobs: DirectoryBlobs, older_than: datetime, *, dry_run: bool) -> int:
@@ -56,29 +90,45 @@ def delete_blobs(blobs: DirectoryBlobs, file_ids: Sequence[str]) -> None:
             blobs.path(file_id).unlink()
 
 
-def old_files(workspace: Path, before: datetime) -> list[bytes]:
-    """Paths of visible regular files whose ctime, which no program can set, is before `before`."""
-    return [
-        found.path
-        for found in _everything(workspace)
-        if found.kind is Kind.FILE and found.place is Place.VISIBLE and _is_old(found, before)
-    ]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Old:
+    """What a workspace holds from before a moment: visible regular files, and whether anything else."""
+
+    files: Sequence[bytes]
+    others: bool
 
 
-def clear_leavings(workspace: Path, before: datetime, kept: Collection[bytes], *, dry_run: bool) -> Leavings:
-    """Remove what is older than `before` and not in `kept`, then directories that are or became empty."""
+def old_entries(workspace: Path, before: datetime) -> Old:
+    """What is old by its ctime, which no program can set. Blocks."""
+    files, others = [], False
+    for found in _everything(workspace):
+        if not found.name or not _is_old(found, before):
+            continue
+        if found.kind is Kind.FILE and found.place is Place.VISIBLE:
+            files.append(found.path)
+        else:
+            others |= found.kind is not Kind.DIRECTORY or not found.entries
+    return Old(files=files, others=others)
+
+
+def clear_leavings(
+    workspace: Path,
+    before: datetime,
+    kept: Collection[bytes],
+    *,
+    dry_run: bool,
+    stop_at: float = math.inf,
+) -> Leavings:
+    """Remove what is older than `before` and not in `kept`, then directories that are or became empty.
+
+    Stops at `stop_at` on the monotonic clock; the next sweep goes on. Blocks.
+    """
     leavings = Leavings()
     removed: Counter[int] = Counter()
     for found in _everything(workspace):
-        if found.kind is Kind.DIRECTORY:
-            emptied = removed[found.entry.inode]
-            if found.entries > emptied or not (emptied or _is_old(found, before)):
-                continue
-        elif (
-            not found.name
-            or not _is_old(found, before)
-            or (found.place is Place.VISIBLE and found.path in kept)
-        ):
+        if time.monotonic() > stop_at:
+            break
+        if not _may_go(found, before, kept, removed[found.entry.inode]):
             continue
         if not dry_run and not _remove(found):
             continue
@@ -88,6 +138,13 @@ def clear_leavings(workspace: Path, before: datetime, kept: Collection[bytes], *
         else:
             leavings.files += 1
     return leavings
+
+
+def _may_go(found: Found, before: datetime, kept: Collection[bytes], emptied: int) -> bool:
+    old = _is_old(found, before)
+    if found.kind is Kind.DIRECTORY:
+        return found.entries <= emptied and (old or emptied > 0)
+    return bool(found.name) and old and not (found.place is Place.VISIBLE and found.path in kept)
 
 
 def _remove(found: Found) -> bool:
@@ -108,26 +165,6 @@ def _everything(workspace: Path) -> Iterator[Found]:
 
 def _is_old(found: Found, before: datetime) -> bool:
     return found.entry.ctime_ns < before.timestamp() * 1e9
-
-
-def _blob_directories(root: Path) -> list[Path]:
-    if not root.is_dir():
-        return []
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and entry.name != _TEMPORARY)
-
-
-def _old_blobs(blobs: DirectoryBlobs, directory: Path, older_than: datetime) -> list[str]:
-    """Blobs of one directory; mtime, because staging a link moves the ctime."""
-    ids = []
-    with os.scandir(directory) as listing:
-        for entry in listing:
-            try:
-                old = entry.stat(follow_symlinks=False).st_mtime < older_than.timestamp()
-            except FileNotFoundError:
-                continue
-            if old and _is_blob(blobs, entry.name):
-                ids.append(entry.name)
-    return ids
 
 
 def _is_blob(blobs: DirectoryBlobs, name: str) -> bool:

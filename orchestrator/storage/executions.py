@@ -18,6 +18,7 @@ from orchestrator.domain.states import ExecutionState as State
 from orchestrator.errors import ExecutionNotFound, InvalidRequest, LeaseLost, StorageFault
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
+from orchestrator.storage.holds import is_held
 from orchestrator.storage.tables import execution_inputs, executions, files
 
 _UNFINISHED = [state.value for state in State if TRANSITIONS[state]]
@@ -72,16 +73,18 @@ class SqlExecutions:
     ) -> bool:
         """`QUEUED -> PREPARING`, or False while the owner or the host is busy, in any process.
 
+        The owner is busy with an execution past its claim, or for moments with a sweep of the workspace.
         The host is busy while those past their claim, whose leases stand, fill the slots of `capacity`, or
         leave less than `memory` bytes of it; the only one of all is never too big.
         """
         other = executions.alias("other")
         busy = sa.exists().where(other.c.owner == executions.c.owner, other.c.state.in_(_CLAIMED))
+        swept = is_held(executions.c.owner, self._clock.now())
         free = sa.true() if capacity is None else _has_room(capacity, memory, self._clock.now())
         async with self._database.begin() as connection:
             claimed = await connection.execute(
                 sa.update(executions)
-                .where(_is_ours(execution_id, State.QUEUED, holder), ~busy, free)
+                .where(_is_ours(execution_id, State.QUEUED, holder), ~busy, ~swept, free)
                 .values(
                     state=State.PREPARING,
                     lease_expires_at=until,

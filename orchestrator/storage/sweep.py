@@ -1,4 +1,7 @@
-"""Delete what has expired and make index and disk agree, both ways; safe to kill at any point."""
+"""Delete what has expired and make index and disk agree, both ways; safe to kill at any point.
+
+Everything is done in batches: memory is bounded, and no execution waits long for its transaction.
+"""
 
 import asyncio
 import time
@@ -10,27 +13,35 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from orchestrator.domain.files import SweepReport
+from orchestrator.domain.files import OnSweep, SweepReport
 from orchestrator.domain.sandbox import STANDBY_PREFIX
 from orchestrator.domain.states import ExecutionState
+from orchestrator.errors import StorageFault
 from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
 from orchestrator.storage.disk_sweep import (
-    blob_ids,
-    clear_leavings,
+    blob_directories,
     clear_temporary,
     delete_blobs,
-    old_files,
+    missing_blobs,
+    old_blobs,
+    owner_of,
 )
+from orchestrator.storage.expiry import Expiry, has_ended
+from orchestrator.storage.holds import is_claimed, only_one
+from orchestrator.storage.leavings import WorkspaceSweep
 from orchestrator.storage.tables import executions, files, sweeps
-from orchestrator.storage.workspaces import Copy, DirectoryWorkspaces, newest_copies, remove_copies
+from orchestrator.storage.workspaces import DirectoryWorkspaces
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
 GRACE = timedelta(hours=1)
 """A blob younger than this may belong to a harvest whose rows are not committed yet."""
+
+_DISBELIEF = 100
+"""From so many rows on, a batch of which no blob is found is a disk that is not mounted, not a loss."""
 
 _TERMINAL = tuple(state.value for state in ExecutionState if state.is_terminal)
 
@@ -44,6 +55,16 @@ class _Counts:
     orphan_blobs: int = 0
     missing_blobs: int = 0
     stale_staging: int = 0
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """One sweep under way."""
+
+    now: datetime
+    dry_run: bool
+    tell: OnSweep
+    counts: _Counts
 
 
 class Sweeper:
@@ -62,24 +83,35 @@ class Sweeper:
         self._workspaces = workspaces
         self._clock = clock
         self._ttl = ttl
+        self._expiry = Expiry(database, blobs, workspaces, clock)
+        self._leavings = WorkspaceSweep(database, workspaces, clock)
 
-    async def sweep(self, *, dry_run: bool = False) -> SweepReport:
-        """Sweep once; a dry run reports the same figures and changes nothing. Raises `StorageFault`."""
-        started_at, begun = self._clock.now(), time.monotonic()
-        log.info("sweep started", dry_run=dry_run)
-        counts = _Counts()
-        await self._expire(started_at, counts, dry_run=dry_run)
-        await self._sweep_blobs(started_at, counts, dry_run=dry_run)
-        await self._mark_missing(started_at, counts, dry_run=dry_run)
-        await self._sweep_staging(counts, dry_run=dry_run)
-        if self._ttl is not None:
-            await self._sweep_workspaces(started_at - self._ttl, counts, dry_run=dry_run)
-        duration = time.monotonic() - begun
-        report = SweepReport(dry_run=dry_run, started_at=started_at, duration=duration, **asdict(counts))
-        if not dry_run:
+    async def sweep(self, *, dry_run: bool = False, on_progress: OnSweep | None = None) -> SweepReport:
+        """Sweep once; a dry run reports the same figures and changes nothing.
+
+        Raises `StorageFault`, and `Refused` while another sweep is under way.
+        """
+        this = _Sweep(now=self._clock.now(), dry_run=dry_run, tell=on_progress or _nobody, counts=_Counts())
+        if dry_run:
+            return await self._sweep(this)
+        with only_one(self._database.path.with_name("sweep.lock")):
+            report = await self._sweep(this)
             await self._record(report)
-        log.info("sweep ended", dry_run=dry_run, duration=round(duration, 3), **asdict(counts))
         return report
+
+    async def _sweep(self, this: _Sweep) -> SweepReport:
+        begun = time.monotonic()
+        log.info("sweep started", dry_run=this.dry_run)
+        await self._expire(this)
+        await self._sweep_blobs(this)
+        await self._mark_missing(this)
+        await self._sweep_staging(this)
+        if self._ttl is not None:
+            await self._sweep_workspaces(this, this.now - self._ttl)
+        duration = time.monotonic() - begun
+        counts = asdict(this.counts)
+        log.info("sweep ended", dry_run=this.dry_run, duration=round(duration, 3), **counts)
+        return SweepReport(dry_run=this.dry_run, started_at=this.now, duration=duration, **counts)
 
     async def last_sweep(self) -> datetime | None:
         """When the newest sweep that was no dry run started, if there was one."""
@@ -87,73 +119,74 @@ class Sweeper:
         async with self._database.session() as connection:
             return await connection.scalar(query)
 
-    async def _expire(self, now: datetime, counts: _Counts, *, dry_run: bool) -> None:
-        """Mark a batch of rows, delete their bytes and workspace copies, then the rows."""
-        gone = sa.or_(files.c.expires_at <= now, files.c.deleted_at.is_not(None))
-        async for batch in self._batches(gone):
-            condition = files.c.seq.in_([row.seq for row in batch])
-            counts.expired_files += len(batch)
-            counts.expired_bytes += sum(row.size for row in batch)
-            if dry_run:
-                counts.workspace_files += await self._remove_copies(condition, dry_run=True)
-                continue
-            async with self._database.begin() as connection:
-                # The lifetime is asked for again: somebody may have extended a file since we read it.
-                await connection.execute(files.update().where(condition, gone).values(deleted_at=now))
-            marked = sa.and_(condition, files.c.deleted_at.is_not(None))
-            async with self._database.session() as connection:
-                ids = (await connection.scalars(sa.select(files.c.file_id).where(marked))).all()
-            await asyncio.to_thread(delete_blobs, self._blobs, ids)
-            counts.workspace_files += await self._remove_copies(marked, dry_run=False)
-            async with self._database.begin() as connection:
-                await connection.execute(files.delete().where(marked))
+    async def _expire(self, this: _Sweep) -> None:
+        """Delete rows that ended, with their bytes and workspace copies."""
+        async for batch in self._batches(this, "expired files", has_ended(this.now)):
+            seqs = [row.seq for row in batch]
+            this.counts.expired_files += len(batch)
+            this.counts.expired_bytes += sum(row.size for row in batch)
+            remove = self._expiry.would_remove if this.dry_run else self._expiry.end
+            this.counts.workspace_files += await remove(seqs)
 
-    async def _remove_copies(self, condition: sa.ColumnElement[bool], *, dry_run: bool) -> int:
-        async with self._database.session() as connection:
-            query = newest_copies(sa.and_(condition, files.c.workspace_path.is_not(None)))
-            rows = (await connection.execute(query)).all()
-        busy = await self._busy_owners() if rows else frozenset()
-        copies: dict[str, list[Copy]] = {}
-        for row in rows:
-            if row.owner not in busy:
-                copy = Copy(path=row.path, size=row.size, mtime_ns=row.mtime_ns)
-                copies.setdefault(row.owner, []).append(copy)
-        removed = 0
-        for owner, batch in copies.items():
-            path = self._workspaces.path(owner)
-            removed += await asyncio.to_thread(remove_copies, path, batch, dry_run=dry_run)
-        return removed
-
-    async def _sweep_blobs(self, now: datetime, counts: _Counts, *, dry_run: bool) -> None:
+    async def _sweep_blobs(self, this: _Sweep) -> None:
         """Delete blobs that no row names, once they are too old to belong to a harvest under way."""
-        counts.orphan_blobs += await asyncio.to_thread(
-            clear_temporary, self._blobs, now - GRACE, dry_run=dry_run
+        before = this.now - GRACE
+        this.counts.orphan_blobs += await asyncio.to_thread(
+            clear_temporary, self._blobs, before, dry_run=this.dry_run
         )
-        async for ids in blob_ids(self._blobs, older_than=now - GRACE, batch=BATCH):
-            async with self._database.session() as connection:
-                query = sa.select(files.c.file_id).where(files.c.file_id.in_(ids))
-                orphans = set(ids) - set((await connection.scalars(query)).all())
-            counts.orphan_blobs += len(orphans)
-            if not dry_run:
-                await asyncio.to_thread(delete_blobs, self._blobs, sorted(orphans))
+        directories = await asyncio.to_thread(blob_directories, self._blobs)
+        for number, directory in enumerate(directories):
+            this.tell("blobs", number, len(directories))
+            ids = await asyncio.to_thread(old_blobs, self._blobs, directory, before)
+            for start in range(0, len(ids), BATCH):
+                orphans = await self._orphans_among(ids[start : start + BATCH])
+                this.counts.orphan_blobs += len(orphans)
+                if not this.dry_run:
+                    await asyncio.to_thread(delete_blobs, self._blobs, orphans)
 
-    async def _mark_missing(self, now: datetime, counts: _Counts, *, dry_run: bool) -> None:
-        """Mark rows whose blob is lost: they are not listed from now on, and the next sweep deletes them."""
+    async def _orphans_among(self, ids: Sequence[str]) -> list[str]:
+        async with self._database.session() as connection:
+            named = await connection.scalars(sa.select(files.c.file_id).where(files.c.file_id.in_(ids)))
+            orphans = sorted(set(ids).difference(named))
+            # A clock that jumped makes every blob old, also those of a harvest under way.
+            claimed = {
+                owner
+                for owner in {owner_of(file_id) for file_id in orphans}
+                if await connection.scalar(sa.select(is_claimed(sa.literal(owner))))
+            }
+        return [file_id for file_id in orphans if owner_of(file_id) not in claimed]
+
+    async def _mark_missing(self, this: _Sweep) -> None:
+        """Mark rows whose blob is lost: they are not listed from now on, and the next sweep deletes them.
+
+        A workspace copy is the last one then, and lives on as any file that was never stored.
+        """
         live = sa.and_(
-            files.c.deleted_at.is_(None), sa.or_(files.c.expires_at.is_(None), files.c.expires_at > now)
+            files.c.deleted_at.is_(None),
+            sa.or_(files.c.expires_at.is_(None), files.c.expires_at > this.now),
         )
-        async for batch in self._batches(live):
-            lost = await asyncio.to_thread(
-                lambda rows: [row.seq for row in rows if not self._blobs.path(row.file_id).exists()], batch
-            )
-            counts.missing_blobs += len(lost)
-            if lost and not dry_run:
-                log.error("blobs missing", rows=len(lost))
+        async for batch in self._batches(this, "stored files", live):
+            ids = [row.file_id for row in batch]
+            lost = await asyncio.to_thread(missing_blobs, self._blobs, ids)
+            # Asked again, in a transaction: a file that was deleted since we read its row is not lost.
+            still = sa.and_(files.c.file_id.in_(lost), live)
+            async with self._database.session() as connection:
+                missing = await connection.scalar(sa.select(sa.func.count()).where(still)) if lost else 0
+            if not missing:
+                continue
+            if missing == len(batch) >= _DISBELIEF:
+                raise StorageFault(
+                    f"None of {missing} stored files is in the blob store {self._blobs.root}: check that its "
+                    "disk is mounted, or restore the index that belongs to it; nothing was marked as lost."
+                )
+            this.counts.missing_blobs += missing
+            log.error("blobs missing", rows=missing)
+            if not this.dry_run:
                 async with self._database.begin() as connection:
-                    marking = files.update().where(files.c.seq.in_(lost), files.c.deleted_at.is_(None))
-                    await connection.execute(marking.values(deleted_at=now))
+                    marking = files.update().where(still)
+                    await connection.execute(marking.values(deleted_at=this.now, workspace_path=None))
 
-    async def _sweep_staging(self, counts: _Counts, *, dry_run: bool) -> None:
+    async def _sweep_staging(self, this: _Sweep) -> None:
         """Remove what was staged for executions that are over or that nobody knows."""
         staged = [name for name in await self._workspaces.staged() if not name.startswith(STANDBY_PREFIX)]
         for start in range(0, len(staged), BATCH):
@@ -163,44 +196,28 @@ class Sweeper:
             )
             async with self._database.session() as connection:
                 stale = set(ids) - set((await connection.scalars(unfinished)).all())
-            counts.stale_staging += len(stale)
-            for execution_id in stale if not dry_run else ():
+            this.counts.stale_staging += len(stale)
+            for execution_id in stale if not this.dry_run else ():
                 await self._workspaces.unstage(execution_id)
 
-    async def _sweep_workspaces(self, before: datetime, counts: _Counts, *, dry_run: bool) -> None:
+    async def _sweep_workspaces(self, this: _Sweep, before: datetime) -> None:
         """Remove files older than a lifetime that no live row names, and directories left empty."""
-        for owner in await asyncio.to_thread(_names_in, self._workspaces):
-            if owner in await self._busy_owners():
-                continue
-            path = self._workspaces.path(owner)
-            candidates = await asyncio.to_thread(old_files, path, before)
-            kept = await self._live_among(owner, candidates)
-            leavings = await asyncio.to_thread(clear_leavings, path, before, kept, dry_run=dry_run)
-            counts.workspace_files += leavings.files
-            counts.empty_directories += leavings.directories
-
-    async def _live_among(self, owner: str, paths: Sequence[bytes]) -> set[bytes]:
-        """Which of these workspace paths a row still names; expired rows were dealt with before."""
-        live: set[bytes] = set()
-        for start in range(0, len(paths), BATCH):
-            query = sa.select(files.c.workspace_path).where(
-                files.c.owner == owner, files.c.workspace_path.in_(paths[start : start + BATCH])
-            )
-            async with self._database.session() as connection:
-                live |= set((await connection.scalars(query)).all())
-        return live
-
-    async def _busy_owners(self) -> frozenset[str]:
-        query = sa.select(executions.c.owner).where(executions.c.state.not_in(_TERMINAL)).distinct()
-        async with self._database.session() as connection:
-            return frozenset((await connection.scalars(query)).all())
+        names = await asyncio.to_thread(self._leavings.owners)
+        for number, owner in enumerate(names):
+            this.tell("workspaces", number, len(names))
+            leavings = await self._leavings.clear(owner, before, dry_run=this.dry_run)
+            this.counts.workspace_files += leavings.files
+            this.counts.empty_directories += leavings.directories
 
     async def _batches(
-        self, condition: sa.ColumnElement[bool]
+        self, this: _Sweep, what: str, condition: sa.ColumnElement[bool]
     ) -> AsyncIterator[Sequence[sa.Row[Any, Any, Any]]]:
         """Rows that meet `condition`, oldest first; each is seen once even where it cannot be deleted."""
-        last = 0
+        async with self._database.session() as connection:
+            total = await connection.scalar(sa.select(sa.func.count()).where(condition)) or 0
+        done, last = 0, 0
         while True:
+            this.tell(what, done, total)
             query = (
                 sa.select(files.c.seq, files.c.file_id, files.c.size)
                 .where(files.c.seq > last, condition)
@@ -212,7 +229,7 @@ class Sweeper:
             if not rows:
                 return
             yield rows
-            last = rows[-1].seq
+            done, last = done + len(rows), rows[-1].seq
 
     async def _record(self, report: SweepReport) -> None:
         body = asdict(report) | {"started_at": report.started_at.isoformat()}
@@ -222,9 +239,5 @@ class Sweeper:
             )
 
 
-def _names_in(workspaces: DirectoryWorkspaces) -> list[str]:
-    if not workspaces.root.is_dir():
-        return []
-    return sorted(
-        entry.name for entry in workspaces.root.iterdir() if entry.is_dir() and not entry.is_symlink()
-    )
+def _nobody(what: str, done: int, total: int) -> None:
+    """Nobody asked."""

@@ -42,8 +42,9 @@ owners = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("uid", sa.Integer, nullable=False, unique=True),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("swept_until", UtcDateTime),
 )
-"""Whoever has a workspace, with the uid that their sandboxes run as."""
+"""Whoever has a workspace, with the uid that their sandboxes run as; `swept_until`: see `holds`."""
 
 executions = sa.Table(
     "executions",
@@ -52,7 +53,7 @@ executions = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("execution_id", sa.Text, nullable=False, unique=True),
     sa.Column("owner", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("state", sa.Text, nullable=False),
     sa.Column("code", sa.Text, nullable=False),
     sa.Column("user_files", sa.JSON(none_as_null=True)),
     sa.Column("timeout", sa.Float),
@@ -71,6 +72,7 @@ executions = sa.Table(
     # No foreign key: an attestation is never deleted, and SQLite would have to rebuild the table.
     sa.Column("attestation_id", sa.Integer),
     sa.Index("ix_executions_owner_seq", "owner", "seq"),
+    sa.Index("ix_executions_state_owner", "state", "owner"),
 )
 """One row per execution; `result`: the JSON of `ExecutionResult`; `kill_reason`: noted before a kill;
 `memory`: the bytes it may take, from its claim on."""
@@ -118,7 +120,12 @@ files = sa.Table(
     sa.Column("ws_mtime_ns", sa.BigInteger),
     sa.Column("ws_ctime_ns", sa.BigInteger),
     sa.Index("ix_files_owner_expires_at", "owner", "expires_at"),
-    sa.Index("ix_files_owner_filename", "owner", "filename"),
+    sa.Index(
+        "ix_files_owner_workspace_path",
+        "owner",
+        "workspace_path",
+        sqlite_where=sa.text("workspace_path IS NOT NULL"),
+    ),
     sa.Index("ix_files_expires_at", "expires_at"),
     sa.Index("ix_files_deleted_at", "deleted_at", sqlite_where=sa.text("deleted_at IS NOT NULL")),
 )

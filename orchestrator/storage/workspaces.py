@@ -18,6 +18,7 @@ from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
 from orchestrator.storage.harvest import Circumstances, harvest_tree, survey_tree
+from orchestrator.storage.holds import is_under_way
 from orchestrator.storage.staging import Staging
 from orchestrator.storage.tables import files as files_table
 from orchestrator.storage.tables import owners
@@ -111,6 +112,8 @@ class DirectoryWorkspaces:
             files_table.c.owner == owner,
             files_table.c.expires_at <= now,
             files_table.c.workspace_path.is_not(None),
+            # Who warms up beside a running program leaves its files alone.
+            ~is_under_way(owner),
         )
         async with self._database.session() as connection:
             rows = (await connection.execute(newest_copies(expired))).all()
@@ -173,8 +176,6 @@ def newest_copies(condition: sa.ColumnElement[bool]) -> sa.Select[tuple[str, byt
     younger = files_table.alias()
     newest = ~sa.exists().where(
         younger.c.owner == files_table.c.owner,
-        # Follows from the next line, and lets the index on names find the few candidates.
-        younger.c.filename == files_table.c.filename,
         younger.c.workspace_path == files_table.c.workspace_path,
         younger.c.seq > files_table.c.seq,
     )

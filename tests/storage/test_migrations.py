@@ -17,16 +17,17 @@ from orchestrator.storage.executions import SqlExecutions
 from orchestrator.storage.tables import metadata
 from tests.storage.moved_clock import MovedClock
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 TABLES_OF = {
     "0001": {"owners", "executions", "execution_inputs", "files", "sweeps"},
     "0002": {"owners", "executions", "execution_inputs", "files", "sweeps"},
     "0003": {"owners", "executions", "execution_inputs", "files", "sweeps", "attestations"},
     "0004": {"owners", "executions", "execution_inputs", "files", "sweeps", "attestations"},
+    "0005": {"owners", "executions", "execution_inputs", "files", "sweeps", "attestations"},
 }
 MOMENT = "2026-03-01 12:00:00.000000"
 ROWS = (
-    f"INSERT INTO owners VALUES ('ann', 700000, '{MOMENT}')",
+    f"INSERT INTO owners (id, uid, created_at) VALUES ('ann', 700000, '{MOMENT}')",
     (
         "INSERT INTO executions (execution_id, owner, state, code, created_at)"
         f" VALUES ('e1', 'ann', 'QUEUED', 'print(1)', '{MOMENT}')"

@@ -1,20 +1,22 @@
 """What a sweep removes, what it leaves, and that index and disk agree afterwards."""
 
-import asyncio
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from orchestrator.domain.files import Harvest
 from orchestrator.domain.limits import Limits
-from orchestrator.errors import FileNotFoundOrExpired
-from orchestrator.storage import disk_sweep
-from orchestrator.storage import sweep as sweep_module
-from orchestrator.storage.tables import files, sweeps
-from tests.storage.world import Store
+from orchestrator.domain.results import ExecutionRequest
+from orchestrator.errors import FileNotFoundOrExpired, StorageFault
+from orchestrator.storage import holds
+from orchestrator.storage.tables import files, owners, sweeps
+from tests.storage.world import NOTHING, Store
 
 LONG = timedelta(hours=49)
 
@@ -187,30 +189,113 @@ async def test_stale_staging_goes(store: Store) -> None:
     assert await store.files.read(file.file_id, "alice") == b"x"
 
 
-async def test_a_sweep_killed_anywhere_is_finished_by_the_next(
+async def test_the_rows_of_a_running_owner_wait_with_their_copies(store: Store) -> None:
+    """A deleted file is gone for readers at once; its copy goes with the first sweep after the program."""
+    workspace = await store.workspace()
+    (workspace / "a.txt").write_text("x")
+    [found] = (await store.keep("x")).files
+    await store.begin("running")
+    await store.files.delete(found.file.file_id, "alice")
+    await store.sweeper.sweep()
+    assert (workspace / "a.txt").exists()
+    assert (store.blob_count(), await rows(store)) == (0, 1)
+    await store.finish("running", Harvest(files=(), skipped=()))
+    assert (await store.sweeper.sweep()).workspace_files == 1
+    assert (list(workspace.iterdir()), await rows(store)) == ([], 0)
+
+
+async def test_the_workspace_copy_of_a_lost_blob_is_kept(store: Store) -> None:
+    """It is the last copy there is: the next execution still finds it."""
+    workspace = await store.workspace()
+    (workspace / "a.txt").write_text("the last copy")
+    [found] = (await store.keep("x")).files
+    store.blobs.path(found.file.file_id).unlink()
+    assert (await store.sweeper.sweep()).missing_blobs == 1
+    await store.sweeper.sweep()
+    assert await rows(store) == 0
+    assert (workspace / "a.txt").read_text() == "the last copy"
+
+
+async def test_a_blob_store_that_is_not_mounted_costs_no_row(store: Store) -> None:
+    """Where nothing of a hundred files is found the sweep stops with a sentence, and all comes back."""
+    workspace = await store.workspace()
+    for number in range(100):
+        (workspace / f"{number}.txt").write_text("x")
+    await store.keep("x")
+    blobs = store.root / "blobs"
+    blobs.rename(store.root / "unmounted")
+    blobs.mkdir()
+    with pytest.raises(StorageFault, match="check that its disk is mounted"):
+        await store.sweeper.sweep()
+    blobs.rmdir()
+    (store.root / "unmounted").rename(blobs)
+    assert (await store.sweeper.sweep()).missing_blobs == 0
+    assert len(await store.files.list("alice")) == 100
+
+
+async def test_a_clock_that_jumped_does_not_cost_a_harvest_its_blobs(store: Store) -> None:
+    """What an execution under way has written is spared, however old it looks."""
+    workspace = await store.workspace()
+    (workspace / "a.txt").write_text("x")
+    await store.begin("running")
+    harvest = await store.workspaces.harvest("alice", NOTHING, Limits())
+    store.clock.offset = timedelta(hours=3)
+    assert (await store.sweeper.sweep()).orphan_blobs == 0
+    await store.finish("running", harvest)
+    assert await store.files.read("a.txt", "alice") == b"x"
+
+
+async def test_a_hold_that_nobody_gave_back_lapses(store: Store) -> None:
+    """A sweep that was killed keeps an owner waiting for seconds, and not at all after a clock set back."""
+    await store.workspace()
+    async with store.database.begin() as connection:
+        await holds.hold(connection, owners.c.id == "alice", store.clock.now())
+    until = store.clock.now() + timedelta(days=1)
+    await store.executions.add("x", ExecutionRequest(code="", owner="alice"), holder="test", until=until)
+
+    async def claimed() -> bool:
+        return await store.executions.claim("x", holder="test", until=until, image="i", runtime="r")
+
+    assert not await claimed()
+    store.clock.offset = -timedelta(hours=1)
+    assert await claimed()
+    async with store.database.begin() as connection:
+        held = await holds.hold(connection, owners.c.id == "alice", store.clock.now())
+    assert held.owners == frozenset()
+
+
+async def test_a_workspace_is_held_while_anything_is_removed_from_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Marked rows whose bytes are gone, or not yet, are no obstacle."""
-    for index in range(7):
-        await store.files.put("alice", f"{index}.txt", b"x")
+    """Stored copies and leavings alike; afterwards the next execution goes on at once."""
+    workspace = await store.workspace()
+    (workspace / "stored.txt").write_text("x")
+    await store.keep("x")
+    (workspace / "never.txt").write_text("x")
     store.clock.offset = LONG
-    monkeypatch.setattr(sweep_module, "BATCH", 2)
-    real, calls = disk_sweep.delete_blobs, 0
+    held, unlink = [], os.unlink
 
-    def dies(*arguments: object) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise asyncio.CancelledError
-        real(*arguments)  # type: ignore[arg-type]
+    def look(path: str, **named: int) -> None:
+        with closing(sqlite3.connect(store.database.path)) as index:
+            [until] = index.execute("SELECT swept_until FROM owners WHERE id = 'alice'").fetchone()
+        held.append((os.fsdecode(path), until is not None))
+        unlink(path, **named)
 
-    monkeypatch.setattr(sweep_module, "delete_blobs", dies)
-    with pytest.raises(asyncio.CancelledError):
-        await store.sweeper.sweep()
-    assert await rows(store) == 5
-    monkeypatch.setattr(sweep_module, "delete_blobs", real)
-    assert (await store.sweeper.sweep()).expired_files == 5
-    assert (store.blob_count(), await rows(store)) == (0, 0)
+    monkeypatch.setattr(os, "unlink", look)
+    assert (await store.sweeper.sweep()).workspace_files == 2
+    assert {("stored.txt", True), ("never.txt", True)} <= set(held)
+    await store.begin("y")
+
+
+async def test_a_workspace_that_no_owner_has_goes_when_it_is_old(store: Store) -> None:
+    """What an index of before has left is no trace for ever."""
+    stray = store.root / "workspaces" / "nobody"
+    stray.mkdir(parents=True)
+    (stray / "a.txt").write_text("x")
+    assert (await store.sweeper.sweep()).workspace_files == 0
+    store.clock.offset = LONG
+    assert (await store.sweeper.sweep()).workspace_files == 1
+    assert not stray.exists()
 
 
 async def test_a_sweep_is_recorded(store: Store) -> None:

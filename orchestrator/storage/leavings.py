@@ -1,0 +1,88 @@
+"""What lies in workspaces and is no stored file: once it is older than a lifetime it goes as well."""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from orchestrator.storage import holds
+from orchestrator.storage.clock import Clock
+from orchestrator.storage.database import Database, to_the_end
+from orchestrator.storage.disk_sweep import Leavings, clear_leavings, old_entries
+from orchestrator.storage.tables import files, owners
+from orchestrator.storage.workspaces import DirectoryWorkspaces
+
+_BATCH = 500
+
+
+class WorkspaceSweep:
+    """Clears workspaces, each only while no execution of its owner can touch it."""
+
+    def __init__(self, database: Database, workspaces: DirectoryWorkspaces, clock: Clock) -> None:
+        self._database = database
+        self._workspaces = workspaces
+        self._clock = clock
+
+    def owners(self) -> list[str]:
+        """Whoever has a workspace on this disk, known to the index or not. Blocks."""
+        try:
+            with os.scandir(self._workspaces.root) as listing:
+                return sorted(entry.name for entry in listing if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
+
+    async def clear(self, owner: str, before: datetime, *, dry_run: bool) -> Leavings:
+        """Remove what is older than `before` and named by no row, and directories left empty.
+
+        Nothing in the workspace of an owner who has an execution past its claim.
+        """
+        path = self._workspaces.path(owner)
+        old = await asyncio.to_thread(old_entries, path, before)
+        kept = await self._live_among(owner, old.files)
+        if not old.others and len(kept) == len(old.files):
+            return Leavings()
+        if dry_run:
+            if await self._is(holds.is_claimed(sa.literal(owner))):
+                return Leavings()
+            return await asyncio.to_thread(clear_leavings, path, before, kept, dry_run=True)
+        return await to_the_end(self._clear(owner, before, kept))
+
+    async def _clear(self, owner: str, before: datetime, kept: set[bytes]) -> Leavings:
+        stop_at = time.monotonic() + holds.WORK.total_seconds()
+        async with self._database.begin() as connection:
+            held = await holds.hold(connection, owners.c.id == owner, self._clock.now())
+        known = sa.or_(sa.exists().where(owners.c.id == owner), holds.is_claimed(sa.literal(owner)))
+        unknown = not held.owners and not await self._is(known)
+        if not held.owners and not unknown:
+            return Leavings()
+        path = self._workspaces.path(owner)
+        try:
+            leavings = await asyncio.to_thread(
+                clear_leavings, path, before, kept, dry_run=False, stop_at=stop_at
+            )
+        finally:
+            async with self._database.begin() as connection:
+                await holds.release(connection, held)
+        if unknown:
+            with suppress(OSError):  # not empty yet
+                await asyncio.to_thread(os.rmdir, path)
+        return leavings
+
+    async def _live_among(self, owner: str, paths: Sequence[bytes]) -> set[bytes]:
+        """Which of these workspace paths a row still names; expired rows were dealt with before."""
+        live: set[bytes] = set()
+        for start in range(0, len(paths), _BATCH):
+            query = sa.select(files.c.workspace_path).where(
+                files.c.owner == owner, files.c.workspace_path.in_(paths[start : start + _BATCH])
+            )
+            async with self._database.session() as connection:
+                live |= set((await connection.scalars(query)).all())
+        return live
+
+    async def _is(self, condition: sa.ColumnElement[bool]) -> bool:
+        async with self._database.session() as connection:
+            return bool(await connection.scalar(sa.select(condition)))
