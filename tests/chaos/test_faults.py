@@ -34,7 +34,9 @@ async def test_a_lost_reply_of_the_engine_leaves_no_container_and_a_failed_row(
     settings: Settings, proxy: Proxy, tmp_path: Path, docker_client: DockerClient, request_line: str
 ) -> None:
     """The container is there and we were not told: it goes, the row says FAILED, the next one runs."""
-    behind = settings.model_copy(update={"docker_host": f"unix://{tmp_path / 'engine.sock'}", "standby_count": 0})
+    behind = settings.model_copy(
+        update={"docker_host": f"unix://{tmp_path / 'engine.sock'}", "standby_count": 0}
+    )
     async with open_orchestrator(behind, maintain=False) as orchestrator:
         await orchestrator.prewarm("ann")
         proxy.swallow = re.compile(request_line.encode())
