@@ -31,8 +31,12 @@ def status(*, as_json: bool) -> int:
 
 
 def sweep(*, dry_run: bool, as_json: bool) -> int:
-    """Delete what has expired, and show the report."""
-    return _report(asdict(ask(lambda orchestrator: orchestrator.sweep(dry_run=dry_run))), as_json=as_json)
+    """Delete what has expired, and show the report; on a terminal a long sweep shows how far it is."""
+    from orchestrator.cli.progress import LateBar
+
+    with LateBar() as bar:
+        report = ask(lambda orchestrator: orchestrator.sweep(dry_run=dry_run, on_progress=bar))
+    return _report(asdict(report), as_json=as_json)
 
 
 def reap(*, dry_run: bool, as_json: bool) -> int:
