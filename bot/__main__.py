@@ -61,6 +61,7 @@ async def _serve(settings: BotSettings, ours: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with open_orchestrator(ours) as orchestrator, open_services(settings, orchestrator) as services:
+        await orchestrator.require_host()
         maintenance = asyncio.create_task(orchestrator.maintain())
         gateway = asyncio.create_task(
             keep_connected(lambda: SandglassClient(services, turns), token.get_secret_value())

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +16,8 @@ from orchestrator.domain.files import OnSweep, StoredFile, SweepReport
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.operations import Replay
 from orchestrator.domain.outcomes import KillReason
-from orchestrator.domain.results import Execution, ExecutionResult
+from orchestrator.domain.results import Execution, ExecutionRequest, ExecutionResult
+from orchestrator.domain.sandbox import ImageInfo
 from orchestrator.domain.status import InterpreterStatus
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.errors import (
@@ -40,7 +42,8 @@ from orchestrator.lifecycle.stop import stop_elsewhere
 from orchestrator.lifecycle.supervise import Control
 from orchestrator.lifecycle.world import Job, World
 from orchestrator.links import Links
-from orchestrator.operations import Operations, choose_inputs, compare_replay
+from orchestrator.operations import Operations
+from orchestrator.replay import choose_image, choose_inputs, compare_replay
 from orchestrator.requests import checked_execution_id, checked_owner, checked_request
 from orchestrator.settings import Settings
 from orchestrator.storage.attestations import SqlAttestations
@@ -90,12 +93,14 @@ class Orchestrator:
             settings.ttl,
             settings.uid_base,
         )
+        attestations = SqlAttestations(database)
         self.operations = Operations(
             settings=settings,
             clock=clock,
             engine=engine,
             executions=self._executions,
             users=SqlUsers(database),
+            attestations=attestations,
             workspaces=self._workspaces,
             instance=instance,
         )
@@ -119,7 +124,7 @@ class Orchestrator:
         self._background: set[asyncio.Task[Any]] = set()
         self._holder = holder
         self._world: World | None = None
-        self._attestor = Attestor(SqlAttestations(database), clock, host=holder.partition("/")[0])
+        self._attestor = Attestor(attestations, clock, host=holder.partition("/")[0])
         self._attesting = asyncio.Lock()
         self._maintained = maintained
         self._is_closing = False
@@ -143,6 +148,16 @@ class Orchestrator:
         engine failed. Cancelling the awaiting task kills the container, keeps its files, then goes on.
         """
         request = checked_request(code, user_id, user_files, timeout, max_timeout=self.settings.max_timeout)
+        return await self._execute(request, on_output=on_output, execution_id=execution_id)
+
+    async def _execute(
+        self,
+        request: ExecutionRequest,
+        *,
+        on_output: OnOutput | None,
+        execution_id: str | None = None,
+        image: ImageInfo | None = None,
+    ) -> ExecutionResult:
         limits = self.settings.limits(request.timeout)
         chosen_id = self._free_id(execution_id)
         ticket = self._admit(request.owner, limits)  # before anything is awaited: this is the owner's order
@@ -158,7 +173,7 @@ class Orchestrator:
         self._controls[job.execution_id] = job.control
         self._tickets[job.execution_id] = job.ticket
         try:
-            world = await self._fit_world()
+            world = await self._fit_world(image)
         except BaseException:
             self._forget(job)
             raise
@@ -176,11 +191,22 @@ class Orchestrator:
 
         Takes about 2 s when it attacks, else nothing or one look into the index. Raises the engine's faults.
         """
+        return await self._attest((await self.engine.image()).digest, force=force)
+
+    async def require_host(self) -> None:
+        """For whoever starts a service: raise now what would refuse every execution.
+
+        `HostUnsafe` where an attack on this host gets through, and the faults of an engine that is away or
+        lacks the image. A disk that is full may be less so later, and its files can be had meanwhile.
+        """
+        await self._attested_world()
+
+    async def _attest(self, image: str, *, force: bool = False) -> Attestation:
         if not isinstance(self.engine, DockerEngine):
             raise ConfigurationError("An engine that is handed in is not attacked: use the Docker Engine.")
         target = Target(
             engine=self.engine,
-            image=(await self.engine.image()).digest,
+            image=image,
             runtime=self.settings.runtime,
             limits=self.settings.limits(),
             instance=self._instance,
@@ -235,17 +261,20 @@ class Orchestrator:
         )
 
     async def replay(self, execution_id: str, *, on_output: OnOutput | None = None) -> Replay:
-        """Run an execution again with its code, its inputs by hash and the image of now, and compare.
+        """Run an execution again with its code, its inputs by hash and its image, and compare.
 
+        The image of now stands in for one that the engine has no more, and the differences say so.
         Raises `ExecutionNotFound`, and what `execute_code` raises.
         """
         original = await self._executions.find(execution_id)
         recorded = await self.operations.inputs(original.execution_id)
         chosen, changed = choose_inputs(recorded, await self._files.list(original.owner))
-        result = await self.execute_code(
-            original.code, original.owner, chosen, original.timeout, on_output=on_output
+        image, gone = await choose_image(self.engine, original.image)
+        request = checked_request(
+            original.code, original.owner, chosen, original.timeout, max_timeout=self.settings.max_timeout
         )
-        return compare_replay(original, result, changed)
+        result = await self._execute(request, on_output=on_output, image=image)
+        return compare_replay(original, result, [*changed, *gone])
 
     async def prewarm(self, user_id: str | int) -> bool:
         """Say that code of this owner is coming; returns True when a standby is warm and waits for it.
@@ -385,14 +414,14 @@ class Orchestrator:
             try:
                 return await run.to_the_end()
             finally:
-                self._in_background(self._after(world, job, run))
+                self._in_background(self._after(job, run))
         finally:
             self._forget(job)
 
-    async def _after(self, world: World, job: Job, run: Run) -> None:
+    async def _after(self, job: Job, run: Run) -> None:
         await run.clean_up()
         if self._maintained and self.settings.standby_after_run and not self._is_closing:
-            await self._prewarm(world, job.request.owner)
+            await self._prewarm(await self._ready_world(), job.request.owner)
 
     def _admit(self, owner: str, limits: Limits) -> Ticket:
         self._rate.check(owner)
@@ -405,12 +434,20 @@ class Orchestrator:
         self._tickets.pop(job.execution_id, None)
         job.ticket.leave()
 
-    async def _fit_world(self) -> World:
-        """The world, on a host that held against attacks and has room; else the refusal."""
-        world = await self._ready_world()
-        if self.settings.attest and isinstance(self.engine, DockerEngine):
-            require(await self.attest())
+    async def _fit_world(self, image: ImageInfo | None = None) -> World:
+        """The world, with this image if it is given, on a host that held and has room; else the refusal."""
+        world = await self._attested_world(image)
         await asyncio.to_thread(check_disk, self.settings)
+        return world
+
+    async def _attested_world(self, image: ImageInfo | None = None) -> World:
+        world = await self._ready_world()
+        if image is not None:
+            world = replace(world, image=image)
+        if self.settings.attest and isinstance(self.engine, DockerEngine):
+            attestation = await self._attest(world.image.digest)
+            require(attestation)
+            world = replace(world, attestation_id=attestation.id)
         return world
 
     def _in_background[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

@@ -3,28 +3,28 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from itertools import zip_longest
+from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.domain.files import StoredFile
+from orchestrator.domain.attestation import Attestation
 from orchestrator.domain.operations import (
     Inspection,
     LiveSandbox,
     Logs,
     Population,
     RecordedInput,
-    Replay,
     Sample,
     Usage,
     User,
     Waiting,
 )
-from orchestrator.domain.results import Execution, ExecutionResult
+from orchestrator.domain.results import Execution
 from orchestrator.domain.sandbox import Mount, SandboxKind, SandboxSpec, Survey
 from orchestrator.domain.states import ExecutionState
 from orchestrator.errors import EngineFault, InvalidRequest
 from orchestrator.lifecycle.ports import Clock, Engine, Inspectable
 from orchestrator.settings import Settings
+from orchestrator.storage.attestations import SqlAttestations
 from orchestrator.storage.executions import SqlExecutions
 from orchestrator.storage.users import SqlUsers
 from orchestrator.storage.workspaces import DirectoryWorkspaces
@@ -45,6 +45,7 @@ class Operations:
         executions: SqlExecutions,
         users: SqlUsers,
         workspaces: DirectoryWorkspaces,
+        attestations: SqlAttestations,
         instance: str,
     ) -> None:
         self._settings = settings
@@ -53,6 +54,7 @@ class Operations:
         self._executions = executions
         self._users = users
         self._workspaces = workspaces
+        self._attestations = attestations
         self._instance = instance
 
     async def population(self, *, dead: bool = False) -> Population:
@@ -95,12 +97,19 @@ class Operations:
         queue = [one.execution_id for one in in_turns(await self._executions.unfinished())]
         return queue.index(row.execution_id) + 1 if row.execution_id in queue else 0
 
+    async def attestation(self, row: Execution) -> Attestation | None:
+        """The attack on the host that an execution stands on; None where the host was not attacked."""
+        return None if row.attestation_id is None else await self._attestations.get(row.attestation_id)
+
     async def inspect(self, execution_id: str) -> Inspection:
         """One execution by id or unique prefix, its container's effective lockdown beside the wished one."""
         row = await self._executions.find(execution_id)
+        bare = Inspection(
+            execution=row, container_id=None, lockdown=None, attestation=await self.attestation(row)
+        )
         container = await self._container(row)
         if container is None:
-            return Inspection(execution=row, container_id=None, lockdown=None)
+            return bare
         users = await self._users.list(self._clock.now(), row.owner)
         try:
             spec = self._spec(row, container, users[0].uid)
@@ -108,8 +117,8 @@ class Operations:
         except EngineFault:
             if await self._container(row) is not None:
                 raise
-            return Inspection(execution=row, container_id=None, lockdown=None)  # it has ended since
-        return Inspection(execution=row, container_id=container.container_id, lockdown=reading)
+            return bare  # it has ended since
+        return replace(bare, container_id=container.container_id, lockdown=reading)
 
     async def logs(self, execution_id: str) -> Logs:
         """The output kept of a finished execution; of one under way there is none yet, and `note` says so."""
@@ -223,63 +232,3 @@ def in_turns(unfinished: Sequence[Execution]) -> list[Execution]:
             queue.append((rounds[row.owner], len(queue), row))
             rounds[row.owner] += 1
     return [row for _, _, row in sorted(queue, key=lambda one: one[:2])]
-
-
-def choose_inputs(
-    recorded: Sequence[RecordedInput], live: Sequence[StoredFile]
-) -> tuple[list[str], list[str]]:
-    """Live files with the hashes of then, by id first, and a phrase for each that is not what it was."""
-    by_id = {file.file_id: file for file in live}
-    by_hash = {file.sha256: file for file in live}
-    chosen, changed = [], []
-    for one in recorded:
-        same = by_id.get(one.file_id)
-        if same is None or same.sha256 != one.sha256:
-            same = by_hash.get(one.sha256)
-            changed.append(
-                f"input {one.file_id} is gone"
-                if same is None
-                else f"input {one.file_id} is now {same.file_id}, with the same content"
-            )
-        if same is not None:
-            chosen.append(same.file_id)
-    return chosen, changed
-
-
-def compare_replay(original: Execution, result: ExecutionResult, changed: Sequence[str]) -> Replay:
-    """What came out differently: image, runtime, outcome, exit code, output and files by content."""
-    found = list(changed)
-    then = original.result
-    pairs: list[tuple[str, object, object]] = [
-        ("image", original.image, result.image),
-        ("runtime", original.runtime, result.runtime),
-    ]
-    if then is None:
-        found.append(f"the original has no result: it is {original.state}")
-    else:
-        pairs += [("outcome", then.outcome, result.outcome), ("exit code", then.exit_code, result.exit_code)]
-    found += [f"{name} was {was}, is {now}" for name, was, now in pairs if was != now]
-    if then is not None:
-        found += [
-            f"{name} differs from line {_first_difference(was, now)} on"
-            for name, was, now in (
-                ("output", then.output, result.output),
-                ("error output", then.error, result.error),
-            )
-            if was != now
-        ]
-        found += _file_differences(then.generated_files, result.generated_files)
-    return Replay(original=original, result=result, differences=tuple(found))
-
-
-def _first_difference(was: str, now: str) -> int:
-    lines = zip_longest(was.splitlines(keepends=True), now.splitlines(keepends=True))
-    return next((number for number, (one, other) in enumerate(lines, 1) if one != other), 1)
-
-
-def _file_differences(was: Sequence[StoredFile], now: Sequence[StoredFile]) -> list[str]:
-    old, new = ({file.path: file.sha256 for file in files} for files in (was, now))
-    found = [f"file {path} was not made again" for path in old.keys() - new.keys()]
-    found += [f"file {path} is new" for path in new.keys() - old.keys()]
-    found += [f"file {path} has other content" for path in old.keys() & new.keys() if old[path] != new[path]]
-    return sorted(found)

@@ -9,7 +9,7 @@ from orchestrator.cli.text import many_lines
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator import Execution
+    from orchestrator import Attestation, Execution, Orchestrator
 
 
 def ls(owner: str | None, limit: int, *, as_json: bool) -> int:
@@ -41,15 +41,20 @@ def ls(owner: str | None, limit: int, *, as_json: bool) -> int:
 
 def show_one(execution_id: str, *, as_json: bool) -> int:
     """Show one execution in full."""
-    row = ask(lambda orchestrator: orchestrator.get_execution(execution_id))
+
+    async def _ask(orchestrator: "Orchestrator") -> tuple["Execution", "Attestation | None"]:
+        row = await orchestrator.get_execution(execution_id)
+        return row, await orchestrator.operations.attestation(row)
+
+    row, attestation = ask(_ask)
     if as_json:
         show.print_json(row)
     else:
-        _show(row, show.console())
+        _show(row, attestation, show.console())
     return errors.DONE
 
 
-def _show(row: "Execution", to: "Console") -> None:
+def _show(row: "Execution", attestation: "Attestation | None", to: "Console") -> None:
     to.print(
         show.pairs(
             (
@@ -61,6 +66,7 @@ def _show(row: "Execution", to: "Console") -> None:
                 ("finished", show.moment(row.finished_at)),
                 ("image", row.image),
                 ("runtime", row.runtime),
+                ("attestation", show.attested(attestation)),
                 ("inputs", ", ".join(row.input_file_ids) or None),
                 ("failure", row.failure),
             )

@@ -67,6 +67,7 @@ def inspect(execution_id: str, *, as_json: bool) -> int:
                     ("container", found.container_id),
                     ("image", row.image),
                     ("runtime", row.runtime),
+                    ("attestation", show.attested(found.attestation)),
                 )
             )
         )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from orchestrator import ExecutionResult, SkippedFile, StoredFile
+    from orchestrator import Attestation, ExecutionResult, SkippedFile, StoredFile
 
 _GOOD, _BAD, _DIM = "green", "red", "dim"
 _WHOLE = ("id", "size", "expires in")
@@ -131,6 +131,15 @@ def expiry(moment: datetime | None, now: datetime | None = None) -> str:
     minutes = int(left.total_seconds()) // 60
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def attested(attestation: "Attestation | None") -> str | None:
+    """The attack on the host that an execution stands on, in a line."""
+    if attestation is None:
+        return None
+    failed = len(attestation.failed)
+    outcome = f"{len(attestation.results) - failed} attacks held" + (f", {failed} did not" if failed else "")
+    return f"no. {attestation.id} of {moment(attestation.at)}: {outcome}"
 
 
 def moment(value: datetime | None) -> str:

@@ -38,6 +38,8 @@ class Attestation(BaseModel):
     circumstances: Circumstances
     results: tuple[ProbeResult, ...]
     at: datetime
+    id: int | None = None
+    """Its number in the index that keeps it, by which executions name it; None where none does."""
 
     @property
     def failed(self) -> tuple[ProbeResult, ...]:

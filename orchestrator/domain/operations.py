@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from orchestrator.domain.attestation import Attestation
 from orchestrator.domain.results import Execution, ExecutionResult
 from orchestrator.domain.sandbox import SandboxKind
 from orchestrator.domain.states import ExecutionState
@@ -69,6 +70,7 @@ class Inspection:
     execution: Execution
     container_id: str | None
     lockdown: LockdownReading | None
+    attestation: Attestation | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -64,6 +64,10 @@ class DockerEngine:
             self._pinned = await self._calls.call(lambda client: pin(client, self._image_name))
         return self._pinned.info
 
+    async def image_of(self, digest: str) -> ImageInfo:
+        """Another image that the engine still has; raises `ImageMissing` or `ImageMismatch`."""
+        return (await self._calls.call(lambda client: self._image_of(client, digest))).info
+
     async def identity(self) -> str:
         """The engine's version as it names itself, and a digest of the lockdown, a line each."""
         await self.image()

@@ -24,7 +24,7 @@ class Attestations(Protocol):
 
     async def newest(self, circumstances: Circumstances) -> Attestation | None: ...
 
-    async def add(self, attestation: Attestation) -> None: ...
+    async def add(self, attestation: Attestation) -> Attestation: ...
 
 
 class Attestor:
@@ -48,8 +48,7 @@ class Attestor:
         attested = Attestation(
             circumstances=circumstances, results=await attack(target), at=self._clock.now()
         )
-        await self._remember(attested)
-        return attested
+        return await self._remember(attested)
 
     async def _remembered(self, circumstances: Circumstances) -> Attestation | None:
         """What is known and was good: a failure may have been an overloaded moment: look again."""
@@ -59,13 +58,14 @@ class Attestor:
             self._known = stored
             return stored
         if (seen := _seen_by_this_process.get(circumstances)) is not None:
-            await self._remember(seen)
-        return seen
+            return await self._remember(seen)
+        return None
 
-    async def _remember(self, attested: Attestation) -> None:
-        await self._store.add(attested)
-        if not attested.failed:
-            self._known = _seen_by_this_process[attested.circumstances] = attested
+    async def _remember(self, attested: Attestation) -> Attestation:
+        kept = await self._store.add(attested)
+        if not kept.failed:
+            self._known = _seen_by_this_process[kept.circumstances] = kept
+        return kept
 
     def _circumstances(self, target: Target, identity: str) -> Circumstances:
         code = "\n".join((attacks.BORDERS, attacks.THREADS, attacks.MEMORY, identity, repr(target.limits)))

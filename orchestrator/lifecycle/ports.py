@@ -92,6 +92,10 @@ class Inspectable(Engine, Protocol):
         """A container's lockdown as the engine has it, beside the one that `spec` asks for."""
         ...
 
+    async def image_of(self, digest: str) -> ImageInfo:
+        """An image that it still has, by digest; raises `ImageMissing` or `ImageMismatch`."""
+        ...
+
     async def sample(self, container_id: str) -> Sample:
         """What a container uses now."""
         ...

@@ -1,5 +1,7 @@
 """The rows of attestations: what attacks on this host have shown, newest by circumstances."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from orchestrator.domain.attestation import Attestation, Circumstances, ProbeResult
@@ -17,19 +19,28 @@ class SqlAttestations:
         """The last one made under exactly these circumstances."""
         columns = attestations.c
         wanted = [columns[name] == value for name, value in circumstances.model_dump().items()]
-        query = sa.select(attestations).where(*wanted).order_by(columns.id.desc()).limit(1)
-        async with self._database.session() as connection:
-            row = (await connection.execute(query)).mappings().one_or_none()
-        if row is None:
-            return None
-        results = tuple(ProbeResult.model_validate(result) for result in row["results"])
-        return Attestation(circumstances=circumstances, results=results, at=row["at"])
+        return await self._first(sa.select(attestations).where(*wanted).order_by(columns.id.desc()).limit(1))
 
-    async def add(self, attestation: Attestation) -> None:
-        """Keep it."""
+    async def get(self, number: int) -> Attestation | None:
+        """The one of this number."""
+        return await self._first(sa.select(attestations).where(attestations.c.id == number))
+
+    async def add(self, attestation: Attestation) -> Attestation:
+        """Keep it, and return it with the number that it has here."""
         values = attestation.circumstances.model_dump() | {
             "at": attestation.at,
             "results": [result.model_dump() for result in attestation.results],
         }
         async with self._database.begin() as connection:
-            await connection.execute(sa.insert(attestations), values)
+            inserted = await connection.execute(sa.insert(attestations).values(values))
+        assert inserted.inserted_primary_key is not None  # a single row has one
+        return attestation.model_copy(update={"id": inserted.inserted_primary_key[0]})
+
+    async def _first(self, query: sa.Select[Any]) -> Attestation | None:
+        async with self._database.session() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            return None
+        circumstances = Circumstances.model_validate({name: row[name] for name in Circumstances.model_fields})
+        results = tuple(ProbeResult.model_validate(result) for result in row["results"])
+        return Attestation(circumstances=circumstances, results=results, at=row["at"], id=row["id"])

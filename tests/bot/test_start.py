@@ -125,6 +125,16 @@ async def test_without_a_token_it_says_what_to_set(data_dir: Path) -> None:
     assert "DISCORD_TOKEN is not set" in errors.decode()
 
 
+async def test_where_nothing_can_run_it_does_not_start(data_dir: Path) -> None:
+    """Exit code 3 and one sentence, before Discord is asked anything."""
+    host = f"unix://{data_dir}/no.sock"
+    process = await bot_process(data_dir, DISCORD_TOKEN="none", SANDGLASS_DOCKER_HOST=host)
+    _, errors = await process.communicate()
+    assert process.returncode == 3
+    assert errors.decode().count("\n") == 1
+    assert "no.sock" in errors.decode()
+
+
 async def test_the_whole_process_answers_and_ends_when_told(
     discord: LocalDiscord, model: LocalModel, data_dir: Path
 ) -> None:

@@ -77,6 +77,31 @@ async def test_a_host_is_attacked_once(orchestrator: Orchestrator, settings: Set
         assert await rows(another) == 2
 
 
+async def test_every_execution_names_what_it_stands_on(orchestrator: Orchestrator) -> None:
+    """The row has the attestation's number, and a later attack does not change it."""
+    made = await orchestrator.attest()
+    await orchestrator.execute_code("print(1)", "owner", execution_id="first")
+    second = await orchestrator.attest(force=True)
+    await orchestrator.execute_code("print(2)", "owner", execution_id="second")
+    assert made.id != second.id
+    for execution_id, stands_on in (("first", made), ("second", second)):
+        found = await orchestrator.operations.inspect(execution_id)
+        assert found.execution.attestation_id == stands_on.id
+        assert found.attestation == stands_on
+
+
+async def test_a_service_can_refuse_to_start(
+    orchestrator: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked before the first execution, a host that gives way is refused; one that holds is not."""
+    await orchestrator.require_host()
+    monkeypatch.setattr("orchestrator.lifecycle.attest._seen_by_this_process", {})
+    monkeypatch.setattr("orchestrator.lifecycle.probe.BORDERS", "print('nothing seen')")
+    with pytest.raises(HostUnsafe, match="no network"):
+        async with open_orchestrator(orchestrator.settings.model_copy(update={"pids": 64})) as another:
+            await another.require_host()
+
+
 async def test_two_installations_of_a_process_attack_once(orchestrator: Orchestrator, tmp_path: Path) -> None:
     """They stand on the same host; the second writes down in its own index what the first has seen."""
     first = await orchestrator.attest()

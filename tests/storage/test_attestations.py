@@ -34,10 +34,10 @@ async def test_nothing_is_attested_before_the_first_attack(kept: SqlAttestations
 
 async def test_an_attestation_comes_back_as_it_was_made(kept: SqlAttestations) -> None:
     """Results keep their order, their words and what they decided; the moment is aware."""
-    made = _attestation(held=False)
-    await kept.add(made)
+    made = await kept.add(_attestation(held=False))
     found = await kept.newest(HERE)
     assert found == made
+    assert made.model_copy(update={"id": None}) == _attestation(held=False)
     assert found is not None
     assert [result.name for result in found.failed] == ["no network"]
     assert found.at.tzinfo is not None
@@ -58,6 +58,17 @@ async def test_a_circumstance_is_compared_whole(kept: SqlAttestations, field: st
     value = str(getattr(HERE, field))
     for other in (value[:-1], "%", value.upper() + "_", ""):
         assert await kept.newest(HERE.model_copy(update={field: other})) is None
+
+
+async def test_each_has_a_number_by_which_it_is_found(kept: SqlAttestations) -> None:
+    """An execution of last week names the attestation that it stood on, whatever was seen since."""
+    first, second = await kept.add(_attestation()), await kept.add(_attestation(held=False))
+    assert first.id is not None
+    assert second.id is not None
+    assert first.id < second.id
+    assert await kept.get(first.id) == first
+    assert await kept.get(second.id) == second
+    assert await kept.get(second.id + 1) is None
 
 
 async def test_the_last_one_made_is_the_newest(kept: SqlAttestations) -> None:
