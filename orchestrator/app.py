@@ -117,6 +117,7 @@ class Orchestrator:
             bounds=standbys_of(settings),
             at_once=self._slots.total,
             is_pressed=lambda: self._slots.queued > 0,
+            reserve=self._slots.reserve,
         )
         self._slots.on_pressure.append(self._standbys.evict)
         self._controls: dict[str, Control] = {}

@@ -195,6 +195,7 @@ class Run:
         end = State.CANCELLED
         if self._state is State.RUNNING:
             await self._move(State.HARVESTING)
+            job.ticket.died()
             end = State.COMPLETED
         harvest = await world.workspaces.harvest(job.request.owner, acquired.before, job.limits)
         self._phases.harvested()

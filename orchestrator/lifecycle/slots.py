@@ -25,6 +25,10 @@ class Ticket:
         """How many tickets are served up to and with this one at the latest; 0 once it is granted."""
         return self._slots.position(self)
 
+    def died(self) -> None:
+        """Its container is dead: another's may have the slot and the memory while this one is harvested."""
+        self._slots.died(self)
+
     def leave(self) -> None:
         """Give the slot, or the place in the queue, to whoever is next; a second call does nothing."""
         self._slots.leave(self)
@@ -58,14 +62,15 @@ class Slots:
         """Called, maybe again and again, while the first in turn waits for memory alone."""
         self._queue_limit = queue_limit
         self._held: dict[str, Ticket] = {}
+        self._harvested: dict[str, Ticket] = {}
         self._lines: dict[str, deque[Ticket]] = {}
         self._turns: deque[str] = deque()
         self._reserved: dict[str, Reservation] = {}
 
     @property
     def running(self) -> int:
-        """Slots in use."""
-        return len(self._held)
+        """Executions that were granted and have not left."""
+        return len(self._held) + len(self._harvested)
 
     @property
     def queued(self) -> int:
@@ -96,7 +101,7 @@ class Slots:
             )
         line = self._lines.setdefault(owner, deque())
         line.append(ticket)
-        if len(line) == 1 and owner not in self._held:
+        if len(line) == 1 and not self._is_busy(owner):
             self._turns.append(owner)
         self._grant()
         return ticket
@@ -104,14 +109,24 @@ class Slots:
     def leave(self, ticket: Ticket) -> None:
         """Take a ticket out, wherever it is."""
         owner = ticket.owner
-        if self._held.get(owner) is ticket:
-            del self._held[owner]
+        if self._held.get(owner) is ticket or self._harvested.get(owner) is ticket:
+            self._held.pop(owner, None)
+            self._harvested.pop(owner, None)
             if owner in self._lines:
                 self._turns.append(owner)
         elif (line := self._lines.get(owner)) and ticket in line:
             line.remove(ticket)
             self._forget_empty(owner)
         self._grant()
+
+    def died(self, ticket: Ticket) -> None:
+        """Free slot and memory, not the owner: its next one waits until this has left.
+
+        As many may be harvested as may run, so that slow disks slow the queue down and not the harvests.
+        """
+        if self._held.get(ticket.owner) is ticket and len(self._harvested) < self.total:
+            self._harvested[ticket.owner] = self._held.pop(ticket.owner)
+            self._grant()
 
     def reserve(self, owner: str, memory: int) -> Reservation | None:
         """Memory for a standby of this owner, one each; None unless it is free beside who runs and waits."""
@@ -146,9 +161,12 @@ class Slots:
         return before + 1
 
     def _has_to_wait(self, ticket: Ticket) -> bool:
-        if self._turns or ticket.owner in self._held or ticket.owner in self._lines:
+        if self._turns or self._is_busy(ticket.owner) or ticket.owner in self._lines:
             return True
         return len(self._held) >= self.total or self._missing(ticket, beside_standbys=False) > 0
+
+    def _is_busy(self, owner: str) -> bool:
+        return owner in self._held or owner in self._harvested
 
     def _missing(self, ticket: Ticket, *, beside_standbys: bool = True) -> int:
         """Bytes that are missing for it; none where nothing else runs, lest it should wait for ever."""

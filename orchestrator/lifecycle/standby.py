@@ -18,6 +18,7 @@ from orchestrator.domain.files import StoredFile
 from orchestrator.domain.sandbox import STANDBY_PREFIX, Mount, SandboxKind, SandboxSpec
 from orchestrator.errors import SandglassError
 from orchestrator.lifecycle.ports import Clock, Engine, Sandbox, Workspaces
+from orchestrator.lifecycle.slots import Reservation
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,7 @@ class _Place:
     making: "asyncio.Task[Standby | None]"
     began: float
     wanted: float
+    reservation: Reservation
     guard: "asyncio.Task[None] | None" = None
     is_ready: bool = False
 
@@ -82,6 +84,8 @@ class Standbys:
     """How many are made at the same time."""
     is_pressed: Callable[[], bool]
     """Whether executions wait: then nothing is made, and what there is may have to go."""
+    reserve: Callable[[str, int], Reservation | None]
+    """The host's memory for an owner's standby; None where executions need it."""
     _places: dict[str, _Place] = field(default_factory=dict)
     _kept: set[str] = field(default_factory=set)
     _leaving: set["asyncio.Task[Any]"] = field(default_factory=set)
@@ -114,7 +118,9 @@ class Standbys:
         if place is None:
             if self.is_pressed() or not self._make_room(spec.limits.memory):
                 return False
-            place = self._begin(spec)
+            if (reservation := self.reserve(spec.owner, spec.limits.memory)) is None:
+                return False
+            place = self._begin(spec, reservation)
         place.wanted = self.clock.monotonic()
         return await _outcome(place.making) is not None
 
@@ -124,6 +130,7 @@ class Standbys:
         if place is None:
             return None
         if not place.is_ready and not await self._comes_soon(place):
+            self._keep_for_later(place)
             return None
         if self._places.get(wanted.owner) is not place:
             return None  # it died while we waited
@@ -175,7 +182,7 @@ class Standbys:
             self._drop(owner)
         return True
 
-    def _begin(self, spec: SandboxSpec) -> _Place:
+    def _begin(self, spec: SandboxSpec, reservation: Reservation) -> _Place:
         now = self.clock.monotonic()
         spec = replace(
             spec,
@@ -186,7 +193,9 @@ class Standbys:
         )
         self._kept.add(spec.execution_id)
         making = asyncio.create_task(self._make(spec))
-        place = self._places[spec.owner] = _Place(spec=spec, making=making, began=now, wanted=now)
+        place = self._places[spec.owner] = _Place(
+            spec=spec, making=making, began=now, wanted=now, reservation=reservation
+        )
         place.guard = asyncio.create_task(self._guard(place))
         return place
 
@@ -238,9 +247,21 @@ class Standbys:
         await asyncio.wait((place.making,), timeout=max(left, 0) + _COLD_START)
         return place.making.done() and not place.making.cancelled()
 
+    def _keep_for_later(self, place: _Place) -> None:
+        """The execution took its reservation over and starts cold: it needs one of its own, or goes."""
+        owner = place.spec.owner
+        if self._places.get(owner) is place:
+            place.reservation.release()  # where it was made only after the execution was admitted
+            reservation = self.reserve(owner, place.spec.limits.memory)
+            if reservation is None:
+                self._drop(owner)
+            else:
+                place.reservation = reservation
+
     def _drop(self, owner: str) -> None:
         """Forget the owner's standby at once, and remove it in the background."""
         place = self._places.pop(owner)
+        place.reservation.release()
         leaving = asyncio.create_task(self._remove(place))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)

@@ -74,8 +74,8 @@ class SqlExecutions:
         """`QUEUED -> PREPARING`, or False while the owner or the host is busy, in any process.
 
         The owner is busy with an execution past its claim, or for moments with a sweep of the workspace.
-        The host is busy while those past their claim, whose leases stand, fill the slots of `capacity`, or
-        leave less than `memory` bytes of it; the only one of all is never too big.
+        The host is busy while those that have a container, and a lease that stands, fill the slots of
+        `capacity`, or leave less than `memory` bytes of it; the only one of all is never too big.
         """
         other = executions.alias("other")
         busy = sa.exists().where(other.c.owner == executions.c.owner, other.c.state.in_(_CLAIMED))
@@ -262,9 +262,9 @@ def _is_ours(execution_id: str, state: State, holder: str | None) -> sa.ColumnEl
 
 
 def _has_room(capacity: Capacity, memory: int, now: datetime) -> sa.ColumnElement[bool]:
-    """Beside those past their claim; what a crash left there counts no longer than its lease."""
+    """Beside those that have a container; what a crash left there counts no longer than its lease."""
     other = executions.alias("claimed")
-    past = sa.and_(other.c.state.in_(_CLAIMED), other.c.lease_expires_at > now)
+    past = sa.and_(other.c.state.in_(_KILLABLE), other.c.lease_expires_at > now)
     count = sa.select(sa.func.count()).select_from(other).where(past).scalar_subquery()
     taken = sa.select(sa.func.coalesce(sa.func.sum(other.c.memory), 0)).where(past).scalar_subquery()
     return sa.or_(count == 0, sa.and_(count < capacity.slots, taken + memory <= capacity.memory))

@@ -220,3 +220,21 @@ def test_leaving_twice_frees_one_slot_only() -> None:
     first.leave()
     assert second.granted.is_set()
     assert not third.granted.is_set()
+
+
+def test_the_dead_free_their_slot_and_not_their_owner() -> None:
+    """While one is harvested another owner's runs, its own next one waits, and as many may be as may run."""
+    slots = Slots(1, 10, memory=100)
+    first, own, other, third = (slots.enter(owner, 100) for owner in ("a", "a", "b", "c"))
+    first.died()
+    assert other.granted.is_set()
+    assert (slots.running, slots.memory_running) == (2, 100)
+    other.died()
+    assert not third.granted.is_set(), "one harvest at a time where one may run"
+    assert not own.granted.is_set()
+    first.leave()
+    assert not own.granted.is_set()
+    other.leave()
+    assert third.granted.is_set()
+    third.leave()
+    assert own.granted.is_set()
