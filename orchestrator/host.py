@@ -11,6 +11,8 @@ from orchestrator.lifecycle.standby import Bounds
 from orchestrator.settings import Settings
 
 _MEMORY_SHARE = 0.8
+_SLOTS_PER_CORE = 2
+"""A short execution is made and removed for longer than it computes: one a core would leave cores idle."""
 _STANDBY_SHARE = 0.25
 """Of the host's memory, counted by limits, of which a standby that waits uses about a tenth."""
 
@@ -43,7 +45,7 @@ def check_disk(settings: Settings) -> None:
 
 def capacity_of(settings: Settings) -> Capacity:
     """What may run at once: slots by this host's cores, memory by a share of its own, unless settings say."""
-    by_cores = int((os.cpu_count() or 1) // settings.cpus)
+    by_cores = int((os.cpu_count() or 1) * _SLOTS_PER_CORE // settings.cpus)
     return Capacity(
         slots=settings.slots or max(1, by_cores),
         memory=settings.total_memory or int(_memory() * _MEMORY_SHARE),
