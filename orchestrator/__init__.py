@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from orchestrator.domain.results import Execution, ExecutionResult, Timings
     from orchestrator.domain.sandbox import Stream
     from orchestrator.domain.states import ExecutionState
-    from orchestrator.domain.status import InterpreterStatus
+    from orchestrator.domain.status import Bounds, InterpreterStatus
     from orchestrator.errors import Fault, FileNotFoundOrExpired, RateLimited, Refused, SandglassError
+    from orchestrator.http.client import RemoteOrchestrator, open_remote
+    from orchestrator.interface import Sandglass
     from orchestrator.settings import Settings
 
 _HOMES = {
     "Attestation": "domain.attestation",
+    "Bounds": "domain.status",
     "Execution": "domain.results",
     "ExecutionResult": "domain.results",
     "ExecutionState": "domain.states",
@@ -33,6 +36,8 @@ _HOMES = {
     "Outcome": "domain.outcomes",
     "RateLimited": "errors",
     "Refused": "errors",
+    "RemoteOrchestrator": "http.client",
+    "Sandglass": "interface",
     "SandglassError": "errors",
     "Settings": "settings",
     "SkippedFile": "domain.files",
@@ -42,10 +47,12 @@ _HOMES = {
     "SystemClock": "clock",
     "Timings": "domain.results",
     "open_orchestrator": "app",
+    "open_remote": "http.client",
 }
 
 __all__ = [
     "Attestation",
+    "Bounds",
     "Execution",
     "ExecutionResult",
     "ExecutionState",
@@ -57,6 +64,8 @@ __all__ = [
     "Outcome",
     "RateLimited",
     "Refused",
+    "RemoteOrchestrator",
+    "Sandglass",
     "SandglassError",
     "Settings",
     "SkippedFile",
@@ -66,6 +75,7 @@ __all__ = [
     "SystemClock",
     "Timings",
     "open_orchestrator",
+    "open_remote",
 ]
 
 

@@ -18,7 +18,7 @@ from orchestrator.domain.operations import Replay
 from orchestrator.domain.outcomes import KillReason
 from orchestrator.domain.results import Execution, ExecutionRequest, ExecutionResult
 from orchestrator.domain.sandbox import ImageInfo
-from orchestrator.domain.status import InterpreterStatus
+from orchestrator.domain.status import Bounds, InterpreterStatus
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.errors import (
     ConfigurationError,
@@ -130,6 +130,17 @@ class Orchestrator:
         self._maintained = maintained
         self._is_closing = False
         self._maintenance: asyncio.Task[None] | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """What is not worth trying: the settings that a caller, wherever he is, has to know."""
+        settings = self.settings
+        return Bounds(
+            max_file_bytes=settings.max_file_bytes,
+            timeout=settings.timeout,
+            max_timeout=settings.max_timeout,
+            file_ttl_hours=settings.file_ttl_hours,
+        )
 
     async def execute_code(
         self,

@@ -11,6 +11,7 @@
     │   ├── RateLimited
     │   └── ConfigurationError
     └── Fault                           3   ours or the engine's
+        ├── ServiceUnavailable
         ├── EngineUnavailable
         ├── EngineFault
         ├── ImageMissing
@@ -85,6 +86,10 @@ class ConfigurationError(Refused):
 
 class Fault(SandglassError):
     """Ours or the engine's failure; never the user's code."""
+
+
+class ServiceUnavailable(Fault):
+    """No Sandglass service answers at the address, or it stopped in the middle."""
 
 
 class EngineUnavailable(Fault):

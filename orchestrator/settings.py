@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.domain.limits import GIB, MB, MIB, Limits
@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     standby_after_run: bool = Field(
         True, description="Make a standby for the owner after each execution, in a process that stays."
     )
+    http_token: SecretStr | None = Field(
+        None, description="What callers of the HTTP service must show; `openssl rand -hex 32` makes one."
+    )
     keep_containers: bool = Field(False, description="Leave dead containers for a post-mortem.")
 
     @field_validator("public_url")
@@ -96,6 +99,17 @@ class Settings(BaseSettings):
             return None
         if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
             raise ValueError("must be like https://files.example.org, without a query")
+        return value
+
+    @field_validator("http_token")
+    @classmethod
+    def _token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if not re.fullmatch(r"[\x21-\x7e]{24,512}", value.get_secret_value()):
+            raise ValueError(
+                "must be 24 to 512 visible ASCII characters: make one with `openssl rand -hex 32`"
+            )
         return value
 
     @field_validator("file_ttl_hours")

@@ -171,6 +171,21 @@ def _bench(
     return bench(runs, check=check, as_json=json)
 
 
+@app.command("serve")
+def _serve(
+    host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8730,
+    socket: Annotated[
+        Path | None,
+        typer.Option("--socket", metavar="PATH", help="A unix socket, for this user alone, in their place."),
+    ] = None,
+) -> int:
+    """Serve the whole interface over HTTP, and signed links; needs SANDGLASS_HTTP_TOKEN or --socket."""
+    from orchestrator.cli.serve import serve
+
+    return serve(host, port, socket)
+
+
 @app.command("demo")
 def _demo(
     keep: Annotated[

@@ -22,3 +22,14 @@ class InterpreterStatus(BaseModel):
     running: int
     queued: int
     standby: int
+
+
+class Bounds(BaseModel):
+    """What a caller knows beforehand not to ask for; bytes, seconds, -1 hours means for ever."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_file_bytes: int
+    timeout: float
+    max_timeout: float
+    file_ttl_hours: float

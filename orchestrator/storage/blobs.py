@@ -208,14 +208,11 @@ class DirectoryBlobs:
 
 def _copy(source: Source, target: BinaryIO, max_bytes: int) -> Blob:
     digest, size, head = hashlib.sha256(), 0, b""
-    with _reading(source) as reader:
+    with reading(source) as reader:
         while chunk := reader.read(_CHUNK):
             size += len(chunk)
             if size > max_bytes:
-                raise FileTooLarge(
-                    f"The file is larger than {max_bytes / 1_000_000:g} MB, the most that one stored file "
-                    "may have: split or compress it."
-                )
+                raise too_large(max_bytes)
             if len(head) < HEAD_BYTES:
                 head += chunk[: HEAD_BYTES - len(head)]
             digest.update(chunk)
@@ -223,8 +220,17 @@ def _copy(source: Source, target: BinaryIO, max_bytes: int) -> Blob:
     return Blob(size=size, sha256=digest.hexdigest(), head=head)
 
 
+def too_large(max_bytes: int) -> FileTooLarge:
+    """The refusal of a file of more than `max_bytes`."""
+    return FileTooLarge(
+        f"The file is larger than {max_bytes / 1_000_000:g} MB, the most that one stored file "
+        "may have: split or compress it."
+    )
+
+
 @contextmanager
-def _reading(source: Source) -> Iterator[BinaryIO]:
+def reading(source: Source) -> Iterator[BinaryIO]:
+    """The source as something to read from; raises `InvalidRequest` for what is no readable file. Blocks."""
     match source:
         case bytes():
             yield BytesIO(source)

@@ -27,6 +27,7 @@ TABLE = {
     "RateLimited": 2,
     "ConfigurationError": 2,
     "Fault": 3,
+    "ServiceUnavailable": 3,
     "EngineUnavailable": 3,
     "EngineFault": 3,
     "ImageMissing": 3,
