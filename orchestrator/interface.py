@@ -39,6 +39,10 @@ class Sandglass(Protocol):
         """Say that code of this owner is coming."""
         ...
 
+    async def position(self, execution_id: str) -> int:
+        """Its place among all that wait, from 1; 0 where it does not wait."""
+        ...
+
     async def cancel(self, execution_id: str) -> bool:
         """End it; False when it is not under way."""
         ...

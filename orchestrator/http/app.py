@@ -62,6 +62,7 @@ def make_app(orchestrator: Orchestrator, token: str | None) -> Guard:
     )
     _add_health(app, orchestrator)
     _add_executions(app, orchestrator)
+    _add_control(app, orchestrator)
     _add_files(app, orchestrator)
     return Guard(app, token)
 
@@ -119,11 +120,17 @@ def _add_executions(app: FastAPI, orchestrator: Orchestrator) -> None:
     async def prewarm(owner: str) -> dict[str, bool]:
         return {"warm": await orchestrator.prewarm(owner)}
 
+
+def _add_control(app: FastAPI, orchestrator: Orchestrator) -> None:
     @app.get("/v1/executions")
     async def list_executions(
         owner: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
     ) -> list[Execution]:
         return await orchestrator.list_executions(owner, limit)
+
+    @app.get("/v1/executions/{execution_id:path}/position")
+    async def position(execution_id: str) -> int:
+        return await orchestrator.position(execution_id)
 
     @app.get("/v1/executions/{execution_id:path}")
     async def get_execution(execution_id: str) -> Execution:

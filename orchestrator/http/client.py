@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import httpx2
-import structlog
 from pydantic import TypeAdapter
 
 from orchestrator.domain.files import StoredFile
@@ -18,11 +17,9 @@ from orchestrator.domain.results import Execution, ExecutionResult
 from orchestrator.domain.status import Bounds, InterpreterStatus
 from orchestrator.errors import ConfigurationError, SandglassError, ServiceUnavailable
 from orchestrator.http import wire
-from orchestrator.lifecycle.listen import OnOutput
+from orchestrator.lifecycle.listen import Listener, OnOutput
 from orchestrator.requests import checked_execution_id, checked_owner, checked_request
 from orchestrator.storage.blobs import reading, too_large
-
-log = structlog.get_logger(__name__)
 
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 """Of any silence: also a running execution says something every 15 s."""
@@ -30,6 +27,7 @@ _PIECE = 1 << 18
 _UNIX = "unix:"
 _CANCEL_AGAIN = 0.2
 
+_NUMBER = TypeAdapter(int)
 _ANSWER = TypeAdapter(dict[str, bool | str | None])
 _FILE = TypeAdapter(StoredFile)
 _FILES = TypeAdapter(list[StoredFile])
@@ -95,7 +93,19 @@ class RemoteOrchestrator:
     async def _follow(self, owner: str, body: dict[str, Any], on_output: OnOutput | None) -> ExecutionResult:
         headers = {"accept": wire.EVENTS, "content-type": "application/json"}
         path = f"/v1/owners/{wire.part(owner)}/executions"
-        hear = _Listener(on_output)
+        listener = Listener(on_output)
+        listener.hurry()  # a slow listener slows neither the program nor us: all there can be is 64 MiB
+        try:
+            result = await self._read(path, headers, body, listener)
+            await listener.finish()
+        except BaseException:
+            listener.leave()
+            raise
+        return result
+
+    async def _read(
+        self, path: str, headers: dict[str, str], body: dict[str, Any], listener: Listener
+    ) -> ExecutionResult:
         with _connection(self._client):
             content = json.dumps(body).encode()
             async with self._client.stream("POST", path, content=content, headers=headers) as response:
@@ -103,7 +113,7 @@ class RemoteOrchestrator:
                 async for text in response.aiter_lines():
                     event = json.loads(text)
                     if "output" in event:
-                        await hear(event["output"])
+                        await listener.tell(*wire.output_from(event["output"]))
                     elif "result" in event:
                         return _RESULT.validate_python(event["result"], strict=False)
                     elif "error" in event:
@@ -115,6 +125,10 @@ class RemoteOrchestrator:
     async def prewarm(self, user_id: str | int) -> bool:
         """See `Orchestrator.prewarm`."""
         return bool((await self._ask(_ANSWER, "POST", f"{_owner(user_id)}/prewarm"))["warm"])
+
+    async def position(self, execution_id: str) -> int:
+        """See `Orchestrator.position`."""
+        return await self._ask(_NUMBER, "GET", f"/v1/executions/{wire.part(execution_id)}/position")
 
     async def cancel(self, execution_id: str) -> bool:
         """See `Orchestrator.cancel`."""
@@ -273,23 +287,6 @@ async def _raise_for(response: httpx2.Response) -> None:
             f"The service answered with {response.status_code} and no reason: try again, then see its log."
         ) from None
     raise wire.error_from(said, response.status_code)
-
-
-class _Listener:
-    """The caller's `on_output`, whose mistakes cost him the stream alone, as in one process."""
-
-    def __init__(self, on_output: OnOutput | None) -> None:
-        self._on_output = on_output
-
-    async def __call__(self, said: dict[str, Any]) -> None:
-        if self._on_output is None:
-            return
-        try:
-            if (answer := self._on_output(*wire.output_from(said))) is not None:
-                await answer
-        except Exception as error:  # noqa: BLE001  # the caller's own code
-            log.warning("the listener to the output failed and hears no more", error=type(error).__name__)
-            self._on_output = None
 
 
 @asynccontextmanager

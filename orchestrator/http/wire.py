@@ -24,6 +24,7 @@ _STATUS: Mapping[type[SandglassError], int] = {
     errors.LinkNotFound: 404,
     errors.FileTooLarge: 413,
     errors.QueueFull: 429,
+    errors.RateLimited: 429,
     errors.EngineUnavailable: 503,
     errors.ImageMissing: 503,
     errors.DiskReserveReached: 503,

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -289,8 +290,17 @@ async def test_a_refusal_has_the_same_class_and_the_same_sentence(
         assert (str(there.value), vars(there.value)) == (str(here.value), vars(here.value))
 
 
-async def test_a_taken_execution_id_and_a_full_queue_are_refused(sandglass: Sandglass) -> None:
-    """While the first runs, its id is not given twice; afterwards the row still has it."""
+async def until_it_waits(sandglass: Sandglass, execution_id: str) -> None:
+    """Return once it is the next in the queue; at first nobody has heard of it."""
+    while True:
+        with suppress(ExecutionNotFound):
+            if await sandglass.position(execution_id) == 1:
+                return
+        await asyncio.sleep(0.05)
+
+
+async def test_a_taken_execution_id_is_refused_and_the_next_one_waits(sandglass: Sandglass) -> None:
+    """While the first runs, its id is not given twice; another of the same owner knows its place."""
     begun = asyncio.Event()
     running = asyncio.create_task(
         sandglass.execute_code(FOR_EVER, "u", execution_id="taken", on_output=lambda *_: begun.set())
@@ -299,8 +309,12 @@ async def test_a_taken_execution_id_and_a_full_queue_are_refused(sandglass: Sand
     with pytest.raises(InvalidRequest, match="already used"):
         await sandglass.execute_code("1", "u", execution_id="taken")
     assert (await sandglass.get_interpreter_status()).running == 1
+    assert await sandglass.position("taken") == 0
+    waiting = asyncio.create_task(sandglass.execute_code("print(2)", "u", execution_id="waits"))
+    await until_it_waits(sandglass, "waits")
     await sandglass.kill("taken")
     assert (await running).outcome is Outcome.KILLED
+    assert (await waiting).output == "2\n"
 
 
 async def test_figures_and_bounds_are_those_of_the_installation(
