@@ -1,4 +1,4 @@
-"""`python -m bot`: the bot with its orchestrator in one process. `--check` asks every part and ends."""
+"""`python -m bot`: the bot, its orchestrator in this process or behind HTTP; `--check` asks every part."""
 
 import argparse
 import asyncio
@@ -11,11 +11,12 @@ import structlog
 
 from bot.check import findings
 from bot.client import SandglassClient
+from bot.opening import open_sandglass
 from bot.services import open_services
 from bot.settings import BotSettings, SetupError
 from bot.supervise import keep_connected
 from bot.turns import Turns
-from orchestrator import SandglassError, Settings, open_orchestrator
+from orchestrator import SandglassError, Settings
 
 _OK, _REFUSED, _FAULT = 0, 2, 3
 
@@ -60,9 +61,10 @@ async def _serve(settings: BotSettings, ours: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    async with open_orchestrator(ours) as orchestrator, open_services(settings, orchestrator) as services:
-        await orchestrator.require_host()
-        maintenance = asyncio.create_task(orchestrator.maintain())
+    async with (
+        open_sandglass(settings, ours, serving=True) as orchestrator,
+        open_services(settings, orchestrator, ours.data_dir) as services,
+    ):
         gateway = asyncio.create_task(
             keep_connected(lambda: SandglassClient(services, turns), token.get_secret_value())
         )
@@ -73,15 +75,18 @@ async def _serve(settings: BotSettings, ours: Settings) -> int:
                 gateway.result()
         finally:
             await turns.close()
-            for task in (gateway, told, maintenance):
+            for task in (gateway, told):
                 task.cancel()
-            await asyncio.gather(gateway, told, maintenance, return_exceptions=True)
+            await asyncio.gather(gateway, told, return_exceptions=True)
     return _OK
 
 
 async def _check(settings: BotSettings, ours: Settings) -> int:
     well = True
-    async with open_orchestrator(ours) as orchestrator, open_services(settings, orchestrator) as services:
+    async with (
+        open_sandglass(settings, ours) as orchestrator,
+        open_services(settings, orchestrator, ours.data_dir) as services,
+    ):
         async for found in findings(services):
             well = well and found.good
             sys.stdout.write(f"{'ok  ' if found.good else 'FAIL'} {found.part}: {found.sentence}\n")

@@ -12,11 +12,12 @@ from bot import markdown, render
 from bot.conversation import Record, converse, files_note, system_prompt
 from bot.memory import tokens, trimmed
 from bot.model import Message, Model, ModelError, Said, Text, ToolCall, ToolResult
+from bot.opening import open_sandglass
 from bot.runs import Run, execute, new_execution_id, told
 from bot.services import Services, open_services
 from bot.settings import BotSettings, SetupError
 from bot.tools import Toolbox
-from orchestrator import SandglassError, Settings, open_orchestrator
+from orchestrator import SandglassError, Settings
 
 _OWNER = "terminal"
 _HELP = (
@@ -210,7 +211,10 @@ def read_input(console: Console) -> str | None:
 async def _talk(settings: BotSettings, ours: Settings) -> None:
     console = Console(highlight=False)
     console.print(_HELP, style="dim", markup=False)
-    async with open_orchestrator(ours) as orchestrator, open_services(settings, orchestrator) as services:
+    async with (
+        open_sandglass(settings, ours) as orchestrator,
+        open_services(settings, orchestrator, ours.data_dir) as services,
+    ):
         chat = Chat(services, console)
         while (line := await asyncio.to_thread(read_input, console)) is not None:
             task = asyncio.create_task(chat.say(line))

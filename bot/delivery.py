@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.markdown import name
 from bot.render import size
-from orchestrator import Orchestrator, StoredFile
+from orchestrator import Sandglass, StoredFile
 
 MIB = 1024 * 1024
 FILES_A_MESSAGE = 10
@@ -43,7 +43,7 @@ def file_limit(premium_tier: int | None, told: int | None = None) -> int:
 
 
 async def pack(
-    orchestrator: Orchestrator,
+    orchestrator: Sandglass,
     owner: str,
     files: Sequence[StoredFile],
     *,
@@ -65,7 +65,7 @@ async def pack(
 
 
 async def _parcel(
-    orchestrator: Orchestrator, owner: str, file: StoredFile, limit: int
+    orchestrator: Sandglass, owner: str, file: StoredFile, limit: int
 ) -> tuple[Parcel | None, str | None]:
     shown = name(file.filename)
     kept = f"-# 📦 {shown} ({size(file.size)}) is over Discord's {size(limit)} a file here: it is kept, "

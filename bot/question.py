@@ -42,7 +42,7 @@ async def store_uploads(services: Services, message: nextcord.Message) -> Upload
     """Store every attachment; its size is checked before a byte is read."""
     told, refused, pictures = [], [], []
     owner = str(message.author.id)
-    most = services.orchestrator.settings.max_file_bytes
+    most = services.orchestrator.bounds.max_file_bytes
     for each in message.attachments:
         if each.size > most:
             refused.append(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator import ExecutionResult, Orchestrator, SandglassError, StoredFile
+from orchestrator import ExecutionResult, Sandglass, SandglassError, StoredFile
 
 _KEPT = 8_000
 """Characters of each stream that a model is shown, half from the head and half from the tail."""
@@ -29,7 +29,7 @@ def new_execution_id() -> str:
 
 
 async def execute(
-    orchestrator: Orchestrator,
+    orchestrator: Sandglass,
     owner: str,
     code: str,
     *,

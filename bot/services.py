@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bot.model import Model, connect
 from bot.money import load_prices
 from bot.policy import Policy
 from bot.settings import BotSettings
 from bot.store import Store, open_store
-from orchestrator import Orchestrator, SystemClock
+from orchestrator import Sandglass, SystemClock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class Services:
     """The collaborators of a conversation; `model` makes a model by name, None where none is configured."""
 
     settings: BotSettings
-    orchestrator: Orchestrator
+    orchestrator: Sandglass
     store: Store
     policy: Policy
     clock: SystemClock
@@ -33,10 +34,15 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: BotSettings, orchestrator: Orchestrator) -> AsyncIterator[Services]:
-    """Open the store and the model's client; raises `SetupError` for an unusable policy file."""
+async def open_services(
+    settings: BotSettings, orchestrator: Sandglass, data_dir: Path
+) -> AsyncIterator[Services]:
+    """Open the store, below `data_dir` unless set otherwise, and the model's client.
+
+    Raises `SetupError` for an unusable policy file.
+    """
     policy = await Policy.open(settings.policy)
-    path = settings.bot_database or orchestrator.settings.data_dir / "bot.sqlite3"
+    path = settings.bot_database or data_dir / "bot.sqlite3"
     await asyncio.to_thread(load_prices)
     async with open_store(path) as store, connect(settings) as model:
         yield Services(

@@ -42,9 +42,21 @@ class BotSettings(BaseSettings):
     bot_database: Path | None = Field(
         None, description="The bot's SQLite file; beside the orchestrator's data if unset."
     )
+    url: str | None = Field(
+        None, description="Address of an orchestrator's HTTP service; unset means one in this process."
+    )
+    http_token: SecretStr | None = Field(None, description="What that service wants to be shown.")
     policy: Path | None = Field(None, description="TOML file of admins, allow and block lists, budgets.")
 
-    @field_validator("discord_token", "openai_api_key", "openai_base_url", mode="before")
+    @field_validator(
+        "discord_token",
+        "openai_api_key",
+        "openai_base_url",
+        "url",
+        "http_token",
+        "bot_database",
+        mode="before",
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

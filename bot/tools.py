@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from bot.model import Picture, ToolCall, ToolResult, ToolSpec
 from bot.runs import Run, execute, file_facts, new_execution_id, shortened, told
-from orchestrator import Orchestrator, SandglassError, StoredFile
+from orchestrator import Sandglass, SandglassError, StoredFile
 
 _SEEN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _SEEN_BYTES = 4_000_000
@@ -30,7 +30,7 @@ class BadArgumentsError(Exception):
 class Toolbox:
     """The tools over one person's files."""
 
-    orchestrator: Orchestrator
+    orchestrator: Sandglass
     owner: str
     witness: Witness
     sees: bool

@@ -31,9 +31,9 @@ class About(nextcord.ClientCog):
 
     @slash_command(description="What I can do")
     async def help(self, interaction: nextcord.Interaction[Any]) -> None:
-        settings = self._services.orchestrator.settings
-        hours = "ever" if settings.file_ttl_hours == -1 else f"{settings.file_ttl_hours:g} hours"
-        text = _HELP.format(hours=hours, seconds=settings.timeout)
+        bounds = self._services.orchestrator.bounds
+        hours = "ever" if bounds.file_ttl_hours == -1 else f"{bounds.file_ttl_hours:g} hours"
+        text = _HELP.format(hours=hours, seconds=bounds.timeout)
         await interaction.response.send_message(text, ephemeral=True)
 
     @slash_command(description="How the sandbox is doing")

@@ -44,7 +44,7 @@ class Files(nextcord.ClientCog):
         interaction: nextcord.Interaction[Any],
         file: nextcord.Attachment = SlashOption(description="The file"),  # noqa: B008  (nextcord's own way)
     ) -> None:
-        most = self._services.orchestrator.settings.max_file_bytes
+        most = self._services.orchestrator.bounds.max_file_bytes
         if file.size > most:
             await refuse(
                 interaction, f"The file has {render.size(file.size)}, the limit is {render.size(most)}."

@@ -63,7 +63,7 @@ def open_bot(discord: LocalDiscord, model: LocalModel, data_dir: Path) -> OpenBo
         turns = Turns()
         async with (
             open_orchestrator(ours) as orchestrator,
-            open_services(settings, orchestrator) as services,
+            open_services(settings, orchestrator, ours.data_dir) as services,
             running(SandglassClient(services, turns, guild_ready_timeout=0.05), discord) as client,
         ):
             try:

@@ -25,7 +25,10 @@ from tests.discord.server import LocalDiscord
 async def checked(settings: BotSettings, data_dir: Path) -> dict[str, Finding]:
     """What the check finds, by part."""
     ours = await asyncio.to_thread(Settings.load, data_dir=data_dir)
-    async with open_orchestrator(ours) as orchestrator, open_services(settings, orchestrator) as services:
+    async with (
+        open_orchestrator(ours) as orchestrator,
+        open_services(settings, orchestrator, ours.data_dir) as services,
+    ):
         return {found.part: found async for found in findings(services)}
 
 
@@ -62,7 +65,10 @@ async def test_a_refused_gateway_and_a_lost_session_are_outlived(
     discord.refuse_gateway(2)
     model.script([say("I am here.")])
     turns = Turns()
-    async with open_orchestrator(ours) as orchestrator, open_services(settings, orchestrator) as services:
+    async with (
+        open_orchestrator(ours) as orchestrator,
+        open_services(settings, orchestrator, ours.data_dir) as services,
+    ):
         watch = asyncio.create_task(
             keep_connected(
                 lambda: SandglassClient(services, turns, guild_ready_timeout=0.05),
@@ -90,7 +96,10 @@ async def test_what_only_the_operator_can_mend_ends_the_watch(
     token = discord.token if fault == "intent" else "nonsense"
     settings = await asyncio.to_thread(BotSettings.load)
     ours = await asyncio.to_thread(Settings.load, data_dir=data_dir)
-    async with open_orchestrator(ours) as orchestrator, open_services(settings, orchestrator) as services:
+    async with (
+        open_orchestrator(ours) as orchestrator,
+        open_services(settings, orchestrator, ours.data_dir) as services,
+    ):
         with pytest.raises(SetupError, match="DISCORD_TOKEN" if fault == "token" else "Message Content"):
             await keep_connected(lambda: SandglassClient(services, Turns()), token, first_wait=0.05)
 
@@ -166,7 +175,10 @@ async def chatted(settings: BotSettings, data_dir: Path, *lines: str) -> str:
     ours = await asyncio.to_thread(Settings.load, data_dir=data_dir)
     shown = io.StringIO()
     console = Console(file=shown, width=200, force_terminal=False)
-    async with open_orchestrator(ours) as orchestrator, open_services(settings, orchestrator) as services:
+    async with (
+        open_orchestrator(ours) as orchestrator,
+        open_services(settings, orchestrator, ours.data_dir) as services,
+    ):
         chat = Chat(services, console)
         for line in lines:
             assert await chat.say(line)
