@@ -69,12 +69,17 @@ test-gvisor: setup engine-gvisor image ## Run the abuse suite under gVisor (10 m
 	@ABUSE_RUNTIMES=runsc $(BIN)/pytest tests/abuse $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: setup engine image ## Measure speed on this machine
+bench: setup engine image ## Measure speed on this machine (BENCH_ARGS="--peers --only print")
 	@$(BIN)/sandglass bench $(BENCH_ARGS)
 
 .PHONY: bench-check
-bench-check: setup engine image ## Measure speed and compare with the promised ratios
+bench-check: setup engine image ## Measure a little, and fail where a ratio is clearly worse than committed
 	@$(BIN)/sandglass bench --check $(BENCH_ARGS)
+
+.PHONY: bench-figures
+bench-figures: setup engine image ## Measure everything on a quiet machine; figures, table and picture to commit
+	@$(BIN)/sandglass bench --peers --json --plot orchestrator/bench/benchmark.png --markdown README.md \
+	    $(BENCH_ARGS) > .venv/bench.json && mv .venv/bench.json orchestrator/bench/committed.json
 
 ##@ Run it
 

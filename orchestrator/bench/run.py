@@ -1,40 +1,123 @@
-"""The whole benchmark over a data directory of its own."""
+"""The whole benchmark over a data directory of its own, which is gone afterwards."""
 
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from orchestrator.bench.cold import PRINT, SCIENCE, measure_cold
+from orchestrator.bench import anatomy, crowd, harvest, memory, output, store
+from orchestrator.bench.executions import PLOT, PRINT, SCIENCE, measure_executions
 from orchestrator.bench.figures import Report
-from orchestrator.bench.harvest import measure_harvest
+from orchestrator.bench.peer import CANDIDATES, Peer, PeerFailed, cache_directory, peer_image, started
+from orchestrator.bench.stage import Progress, Stage
+from orchestrator.engine.docker import DockerEngine
+from orchestrator.errors import InvalidRequest
 from orchestrator.settings import Settings
 
-type Progress = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One part of the benchmark; what it reports goes by its title."""
+
+    title: str
+    measure: Callable[[Stage], Awaitable[None]]
 
 
-async def run_benchmark(settings: Settings, *, runs: int, progress: Progress) -> Report:
-    """Measure everything `runs` times (the slow parts fewer) and report; the data directory is removed."""
-    report = Report(machine=_machine(settings))
-    with tempfile.TemporaryDirectory(prefix="sandglass-bench-") as directory:
-        own = settings.model_copy(update={"data_dir": Path(directory)})
-        progress("cold print(1)")
-        await measure_cold(own, report, code=PRINT, label="print(1)", runs=runs, bound=0.90)
-        progress("cold imports of numpy, pandas, pyplot")
-        await measure_cold(
-            own, report, code=SCIENCE, label="numpy, pandas, pyplot", runs=max(5, runs // 4), bound=1.0
+SCENARIOS: Mapping[str, Scenario] = {
+    **{
+        name: Scenario(program.scenario, partial(measure_executions, program=program))
+        for name, program in (("print", PRINT), ("science", SCIENCE), ("plot", PLOT))
+    },
+    "anatomy": Scenario(anatomy.SCENARIO, anatomy.measure_anatomy),
+    "harvest": Scenario(harvest.SCENARIO, harvest.measure_harvest),
+    "output": Scenario(output.SCENARIO, output.measure_output),
+    "crowd": Scenario(crowd.SCENARIO, crowd.measure_crowd),
+    "memory": Scenario(memory.SCENARIO, memory.measure_memory),
+    "store": Scenario(store.SCENARIO, store.measure_store),
+}
+"""By the names that `--only` takes."""
+
+
+async def run_benchmark(
+    settings: Settings, *, runs: int, progress: Progress, only: Sequence[str] = (), with_peers: bool = False
+) -> Report:
+    """Measure every scenario, or those named, `runs` times and report.
+
+    Raises `InvalidRequest` for a name that there is not, and the faults of whatever is measured.
+    """
+    if unknown := set(only) - SCENARIOS.keys():
+        raise InvalidRequest(
+            f"There is no scenario {', '.join(sorted(unknown))}: choose among {', '.join(SCENARIOS)}."
         )
-        progress("harvest")
-        await measure_harvest(own, report, runs=max(5, runs // 3))
-    return report
+    async with _stage(settings, runs, progress, with_peers=with_peers) as stage:
+        for name, scenario in SCENARIOS.items():
+            if not only or name in only:
+                try:
+                    await scenario.measure(stage)
+                except (
+                    PeerFailed
+                ) as error:  # it worked a moment ago; the other scenarios are not its business
+                    stage.report.miss(
+                        scenario.title, "the whole scenario", f"a peer failed in the middle: {error}"
+                    )
+        return stage.report
 
 
-def _machine(settings: Settings) -> dict[str, str]:
+@asynccontextmanager
+async def _stage(
+    settings: Settings, runs: int, progress: Progress, *, with_peers: bool
+) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sandglass-bench-"))
+        own = settings.model_copy(update={"data_dir": Path(directory)})
+        engine = DockerEngine(own.image, own.runtime, own.docker_host)
+        stack.push_async_callback(engine.close)
+        digest = (await engine.image()).digest
+        machine = _machine(own, digest, (await engine.identity()).splitlines()[0])
+        stage = Stage(
+            settings=own, image=digest, report=Report(machine=machine), runs=runs, progress=progress
+        )
+        stack.push_async_callback(_swept, engine, stage.instance)
+        if with_peers:
+            stage.peers = await _peers(stage, stack)
+            stage.report.machine = {**machine, **{peer.name: peer.version for peer in stage.peers.values()}}
+        yield stage
+
+
+async def _peers(stage: Stage, stack: AsyncExitStack) -> Mapping[str, Peer]:
+    """Those that can be installed and started here; the others are reported with the reason."""
+    peers: dict[str, Peer] = {}
+    stage.progress.begin("installing and starting the peers", len(CANDIDATES))
+    for candidate in CANDIDATES:
+        try:
+            image = await peer_image(stage.settings.image, stage.settings.docker_host)
+            peers[candidate.name] = await stack.enter_async_context(
+                started(candidate, image, cache_directory(), stage.settings.docker_host)
+            )
+        except PeerFailed as error:
+            stage.report.miss("peers", candidate.name, f"{error}")
+        stage.progress.step()
+    return peers
+
+
+async def _swept(engine: DockerEngine, instance: str) -> None:
+    """Remove what an interrupted run of the bare loop left."""
+    for each in await engine.survey(instance):
+        await engine.remove(each.container_id)
+
+
+def _machine(settings: Settings, digest: str, server: str) -> dict[str, str]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "kernel": platform.release(),
         "cores": str(os.cpu_count()),
-        "python": platform.python_version(),
+        "memory": f"{memory / 2**30:.1f} GiB",
+        "kernel": platform.release(),
+        "engine": server,
         "runtime": settings.runtime,
-        "image": settings.image,
+        "python": platform.python_version(),
+        "image": f"{settings.image} {digest[:19]}",
     }

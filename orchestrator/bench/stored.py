@@ -84,7 +84,10 @@ async def measure_stored(data: Path, *, files: int = 100_000) -> StoredFigures:
     seen = await _sweep_elsewhere(data)
     left = await asyncio.to_thread(_blobs_in, data)
     if not seen["expired_files"] == left == files // 2:
-        raise StorageFault(f"Of {files} files {left} were left by a sweep of {seen['expired_files']}.")
+        raise StorageFault(
+            f"Of {files} files {left} were left by a sweep of {seen['expired_files']}: "
+            "this is a defect, please report it."
+        )
     return StoredFigures(
         files=files,
         fill_seconds=filled,
@@ -193,7 +196,9 @@ async def _sweep_elsewhere(data: Path) -> dict[str, float]:
     )
     printed, _ = await process.communicate()
     if process.returncode:
-        raise StorageFault(f"The benchmark's sweep ended with exit code {process.returncode}.")
+        raise StorageFault(
+            f"The benchmark's sweep ended with exit code {process.returncode}: see what it said."
+        )
     seen: dict[str, float] = json.loads(printed.splitlines()[-1])
     return seen
 

@@ -1,112 +1,80 @@
-"""An engine that notes when it is being waited for, to tell what is ours from what is the engine's."""
+"""The engine's adapter with a stopwatch: when each step of an execution began and ended, from outside."""
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable
+from typing import Self, override
 
 from orchestrator.domain.outcomes import ExitStatus
-from orchestrator.domain.sandbox import ImageInfo, SandboxSpec, Stream, Survey
-from orchestrator.lifecycle.ports import Engine, Sandbox
+from orchestrator.domain.sandbox import SandboxSpec
+from orchestrator.engine.docker import DockerEngine
+from orchestrator.engine.sandbox import DockerSandbox
 
 
-class Stopwatch:
-    """Collects intervals of one execution; overlapping ones count once."""
+class Timeline:
+    """The last moment of every step, in seconds of `perf_counter`."""
 
     def __init__(self) -> None:
-        self._intervals: list[tuple[float, float]] = []
+        self._moments: dict[str, float] = {}
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Count the time inside."""
-        began = time.perf_counter()
+    def clear(self) -> None:
+        """Begin anew."""
+        self._moments.clear()
+
+    def mark(self, name: str) -> None:
+        """Note that `name` is now."""
+        self._moments[name] = time.perf_counter()
+
+    def mark_once(self, name: str) -> None:
+        """Note the first time alone."""
+        self._moments.setdefault(name, time.perf_counter())
+
+    def between(self, earlier: str, later: str) -> float:
+        """Seconds from one moment to another; raises `KeyError` for one that never came."""
+        return self._moments[later] - self._moments[earlier]
+
+    async def around[T](self, name: str, work: Awaitable[T]) -> T:
+        """Wait for `work` and note `<name>` before and `<name> done` after."""
+        self.mark(name)
         try:
-            yield
+            return await work
         finally:
-            self._intervals.append((began, time.perf_counter()))
-
-    def take(self, until: float) -> float:
-        """Seconds covered up to the moment `until`; starts anew."""
-        covered, edge = 0.0, 0.0
-        for began, ended in sorted(self._intervals):
-            covered += max(0.0, min(ended, until) - max(began, edge))
-            edge = max(edge, min(ended, until))
-        self._intervals.clear()
-        return covered
+            self.mark(f"{name} done")
 
 
-class TimedEngine:
-    """Passes everything on and times the calls that an execution waits for."""
+class TimedEngine(DockerEngine):
+    """The engine of every day, attested like it; only that it notes the time."""
 
-    def __init__(self, engine: Engine, stopwatch: Stopwatch) -> None:
-        self._engine = engine
-        self._stopwatch = stopwatch
+    def __init__(self, timeline: Timeline, image: str, runtime: str, docker_host: str | None) -> None:
+        super().__init__(image, runtime, docker_host)
+        self._timeline = timeline
 
-    async def image(self) -> ImageInfo:
-        """As the engine says."""
-        return await self._engine.image()
-
-    async def create(self, spec: SandboxSpec) -> Sandbox:
-        """Timed; the sandbox is timed as well."""
-        with self._stopwatch.running():
-            return TimedSandbox(await self._engine.create(spec), self._stopwatch)
-
-    async def survey(self, instance: str) -> Sequence[Survey]:
-        """As the engine says."""
-        return await self._engine.survey(instance)
-
-    async def kill(self, container_id: str) -> None:
-        """As the engine does."""
-        await self._engine.kill(container_id)
-
-    async def remove(self, container_id: str) -> None:
-        """As the engine does."""
-        await self._engine.remove(container_id)
+    @override
+    async def create(self, spec: SandboxSpec) -> DockerSandbox:
+        sandbox = await self._timeline.around("create", super().create(spec))
+        return TimedSandbox.of(sandbox, self._timeline)
 
 
-class TimedSandbox:
-    """Times start, hand-over and death; the removal is off the caller's path."""
+class TimedSandbox(DockerSandbox):
+    """A sandbox that notes when it was started, given its code, and found dead."""
 
-    def __init__(self, sandbox: Sandbox, stopwatch: Stopwatch) -> None:
-        self._sandbox = sandbox
-        self._stopwatch = stopwatch
+    _timeline: Timeline
 
-    @property
-    def has_ended(self) -> bool:
-        """As the engine says."""
-        return self._sandbox.has_ended
+    @classmethod
+    def of(cls, sandbox: DockerSandbox, timeline: Timeline) -> Self:
+        """The same container; the original is not used any more."""
+        made = cls.__new__(cls)
+        made.__dict__.update(sandbox.__dict__)
+        made._timeline = timeline  # noqa: SLF001  # its own
+        return made
 
-    async def ready(self, timeout: float) -> None:
-        """As the engine does."""
-        await self._sandbox.ready(timeout)
-
-    @property
-    def container_id(self) -> str:
-        """As the engine says."""
-        return self._sandbox.container_id
-
+    @override
     async def start(self) -> None:
-        """Timed."""
-        with self._stopwatch.running():
-            await self._sandbox.start()
+        await self._timeline.around("start", super().start())
 
+    @override
     async def hand_over(self, request: bytes) -> None:
-        """Timed."""
-        with self._stopwatch.running():
-            await self._sandbox.hand_over(request)
+        await self._timeline.around("hand over", super().hand_over(request))
 
-    def output(self) -> AsyncIterator[tuple[Stream, bytes]]:
-        """As the container prints."""
-        return self._sandbox.output()
-
+    @override
     async def wait(self) -> ExitStatus:
-        """Timed."""
-        with self._stopwatch.running():
-            return await self._sandbox.wait()
-
-    async def kill(self) -> None:
-        """As the engine does."""
-        await self._sandbox.kill()
-
-    async def remove(self) -> None:
-        """As the engine does."""
-        await self._sandbox.remove()
+        return await self._timeline.around("wait", super().wait())

@@ -161,14 +161,34 @@ def _doctor(json: Json = False) -> int:
 
 @app.command("bench")
 def _bench(
-    check: Annotated[bool, typer.Option("--check", help="Exit 3 unless every promised ratio holds.")] = False,
-    runs: Annotated[int, typer.Option("--runs", min=3, max=1000, help="Repetitions of each figure.")] = 20,
+    runs: Annotated[
+        int | None,
+        typer.Option("--runs", min=3, max=1000, help="Repetitions of each figure; 30, or 9 with --check."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="SCENARIO", help="This scenario alone; repeatable.")
+    ] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Beside llm-sandbox, AutoGen and epicbox; fetches them.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the figures as a PNG, in a sandbox.")
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option("--markdown", metavar="FILE", help="Write the tables there, between its marks if any."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 3 where a ratio is clearly worse than the committed one.")
+    ] = False,
     json: Json = False,
 ) -> int:
-    """Measure speed on this machine, as ratios to plain `docker run` and `cp`."""
+    """Measure speed on this machine, as ratios to plain `docker run`, the bare engine and others."""
     from orchestrator.cli.bench import bench
 
-    return bench(runs, check=check, as_json=json)
+    return bench(
+        runs=runs, only=only or (), peers=peers, plot=plot, markdown=markdown, check=check, as_json=json
+    )
 
 
 @app.command("serve")

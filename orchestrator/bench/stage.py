@@ -1,0 +1,87 @@
+"""What every scenario works on: settings over a data directory of its own, the report, and turns in order."""
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestrator.bench.figures import Report
+from orchestrator.bench.peer import Peer
+from orchestrator.domain.sandbox import RUNNER_CONTRACT, Mount, SandboxSpec
+from orchestrator.settings import Settings
+
+type Contestant = Callable[[], Awaitable[float]]
+"""Does the work once and returns its seconds; what it tidies up afterwards is not in them."""
+
+
+class Progress(Protocol):
+    """Who is told how far the benchmark is."""
+
+    def begin(self, title: str, steps: int) -> None: ...
+
+    def step(self) -> None: ...
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """One run of the benchmark."""
+
+    settings: Settings
+    """Over a data directory that is this run's alone."""
+    image: str
+    """The pinned digest."""
+    report: Report
+    runs: int
+    progress: Progress
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+
+    async def rounds(
+        self, title: str, contestants: Mapping[str, Contestant], runs: int | None = None
+    ) -> Mapping[str, Sequence[float]]:
+        """Let everybody work once uncounted, then `runs` times in turn, a different one first every time."""
+        runs = runs or self.runs
+        names = list(contestants)
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        self.progress.begin(title, (runs + 1) * len(names))
+        for number in range(runs + 1):
+            first = number % len(names)
+            for name in [*names[first:], *names[:first]]:
+                took = await contestants[name]()
+                if number:
+                    seconds[name].append(took)
+                self.progress.step()
+        return seconds
+
+    def spec(self, name: str, *, warm: bool = False) -> SandboxSpec:
+        """A container as an execution has it, for who works without the orchestrator; makes its mounts."""
+        uid = self.settings.uid_base - 2
+        mounts = []
+        for target, read_only in (("/workspace", False), ("/inputs", True)):
+            source = self.settings.data_dir / "bare" / name / target[1:]
+            source.mkdir(parents=True, exist_ok=True)
+            if os.geteuid() == 0:
+                os.chown(source, uid, uid)
+            mounts.append(Mount(source=source, target=target, read_only=read_only))
+        return SandboxSpec(
+            execution_id=f"bench-{name}",
+            owner="bench",
+            uid=uid,
+            image=self.image,
+            runtime=self.settings.runtime,
+            limits=self.settings.limits(),
+            mounts=tuple(mounts),
+            instance=self.instance,
+            warm=warm,
+        )
+
+    @property
+    def instance(self) -> str:
+        """The label of the containers that are not the orchestrator's; told apart by this run's directory."""
+        return f"bench-{self.settings.data_dir.name}"
+
+
+def request_line(code: str) -> bytes:
+    """What the runner inside reads, for whoever works without the orchestrator."""
+    request = {"contract": RUNNER_CONTRACT, "code": code, "inputs": [], "argv": [], "namespace": None}
+    return json.dumps(request).encode() + b"\n"
