@@ -59,7 +59,7 @@ async def _measured(stage: Stage, bare: BareLoop, ours: Ours) -> Mapping[str, Se
         prefix: str, code: str, steps: Sequence[tuple[str, str, str]], **other: object
     ) -> Contestant:
         async def run() -> float:
-            bout: Bout = await bare.run(stage.spec("anatomy"), code, **other)
+            bout: Bout = await bare.run(await stage.spec("anatomy"), code, **other)
             note(prefix, steps, bout.between)
             return bout.between("begin", "inspected")
 

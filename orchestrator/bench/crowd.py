@@ -77,7 +77,7 @@ async def _measure(stage: Stage, ours: Ours, bare: BareLoop, owners: int) -> Non
             raise EngineFault(f"One of {owners} executions at once was {result.outcome}: run it again.")
         return time.perf_counter() - began
 
-    specs = [stage.spec(f"crowd-{number}") for number in range(owners)]
+    specs = [await stage.spec(f"crowd-{number}") for number in range(owners)]
 
     async def loop_once(number: int) -> float:
         began = time.perf_counter()

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Sequence
+from typing import Self
 
 from orchestrator.bench.stage import Stage, request_line
 from orchestrator.domain.sandbox import SandboxSpec
@@ -15,22 +16,27 @@ from orchestrator.errors import ConfigurationError, EngineFault
 class DockerRun:
     """Runs a program with `docker run --rm` and the flags of our lockdown."""
 
-    def __init__(self, stage: Stage) -> None:
-        if shutil.which("docker") is None:
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+
+    @classmethod
+    async def on(cls, stage: Stage) -> Self:
+        """Ready to run the stage's image; raises `ConfigurationError` where there is no docker command."""
+        if await asyncio.to_thread(shutil.which, "docker") is None:
             raise ConfigurationError(
                 "The docker command is missing: install it to compare with `docker run`."
             )
         profile = stage.settings.data_dir / "seccomp.json"
-        profile.write_text(security_option().removeprefix("seccomp="))
+        await asyncio.to_thread(profile.write_text, security_option().removeprefix("seccomp="))
         host = [f"--host={stage.settings.docker_host}"] if stage.settings.docker_host else []
-        self._command = ["docker", *host, "run", *flags(stage.spec("docker-run"), str(profile))]
-        self._image = stage.image
+        spec = await stage.spec("docker-run")
+        return cls(["docker", *host, "run", *flags(spec, str(profile)), stage.image])
 
     async def timed(self, code: str, expected: bytes) -> float:
         """Seconds until `docker run` is over, which removes its container as well."""
         began = time.perf_counter()
         process = await asyncio.create_subprocess_exec(
-            *self._command, self._image, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         output, _ = await process.communicate(request_line(code))
         seconds = time.perf_counter() - began
@@ -43,7 +49,7 @@ class DockerRun:
 
     def piped_to_cat(self) -> Sequence[str]:
         """The command of a shell that pipes the whole into `cat`."""
-        return ["sh", "-c", '"$@" | cat', "sh", *self._command, self._image]
+        return ["sh", "-c", '"$@" | cat', "sh", *self._command]
 
 
 def flags(spec: SandboxSpec, seccomp_profile: str) -> Sequence[str]:
@@ -51,6 +57,7 @@ def flags(spec: SandboxSpec, seccomp_profile: str) -> Sequence[str]:
     limits = spec.limits
     named = {
         "runtime": spec.runtime,
+        "init": "false",
         "network": "none",
         "hostname": HOSTNAME,
         "workdir": WORKING_DIR,

@@ -86,7 +86,7 @@ async def _contestants(
     code, expected = program.code, program.expected
     contestants: dict[str, Contestant] = {COLD: partial(ours.cold, code, expected)}
     try:
-        contestants[DOCKER_RUN] = partial(DockerRun(stage).timed, code, expected.encode())
+        contestants[DOCKER_RUN] = partial((await DockerRun.on(stage)).timed, code, expected.encode())
     except ConfigurationError as error:
         stage.report.miss(program.scenario, DOCKER_RUN, str(error))
     if await ours.has_standbys():
@@ -105,14 +105,14 @@ async def _add_peer(stage: Stage, program: Program, peer: Peer, contestants: dic
             try:
                 await peer.timed(do, program.code, program.expected)
             except PeerFailed as error:
-                stage.report.miss(program.scenario, name, f"{error}.")
+                stage.report.miss(program.scenario, name, str(error))
             else:
                 contestants[name] = partial(peer.timed, do, program.code, program.expected)
 
 
 async def _on_prepared(stage: Stage, bare: BareLoop, code: str) -> float:
     """From writing the code to `wait` returning, on a container that waits warm."""
-    bout = await bare.run(stage.spec("prepared", warm=True), code)
+    bout = await bare.run(await stage.spec("prepared", warm=True), code)
     return bout.between("ready", "waited")
 
 

@@ -64,6 +64,11 @@ class Figure:
         return worse / better if better else float("inf") if worse else 1.0
 
     @property
+    def shown(self) -> str:
+        """The value as a table has it."""
+        return f"{self.value:.2f}" if self.unit == RATIO else f"{self.value:.1f} {self.unit}"
+
+    @property
     def promise(self) -> str:
         """The bound in words for a table."""
         if self.bound is None:
@@ -165,8 +170,8 @@ class Report:
         )
 
     def as_markdown(self) -> str:
-        """Ratios first, absolute figures second, then every kind of work, and what was not measured."""
-        lines = [self.summary().rstrip("\n")]
+        """Ratios first, absolute figures second, what was not measured, the machine, every kind of work."""
+        lines = self._tables(self.figures)
         if self.samples:
             lines += ["", "| work | by | n | p50 ms | p95 ms | p99 ms |", "|---|---|---|---|---|---|"]
             lines += [
@@ -176,18 +181,20 @@ class Report:
         return "\n".join(lines) + "\n"
 
     def summary(self) -> str:
-        """Ratios, absolute figures, what was not measured and the machine, as the README shows them."""
-        lines = ["| ratio of medians | | seen | promised |", "|---|---|---|---|"]
-        lines += [f"| {f.scenario} | {f.name} | {f.value:.2f} | {f.promise} |" for f in self.ratios]
-        if self.absolute:
-            lines += ["", "| on this machine | | seen | promised |", "|---|---|---|---|"]
-            lines += [
-                f"| {f.scenario} | {f.name} | {f.value:.1f} {f.unit} | {f.promise} |" for f in self.absolute
-            ]
+        """The same of the promises alone, as the README shows them."""
+        return "\n".join(self._tables([each for each in self.figures if each.bound is not None])) + "\n"
+
+    def _tables(self, figures: Sequence[Figure]) -> list[str]:
+        lines = []
+        for title, are_ratios in (("ratio of medians", True), ("on this machine", False)):
+            rows = [each for each in figures if (each.unit == RATIO) is are_ratios]
+            if rows:
+                lines += [f"| {title} | | seen | promised |", "|---|---|---|---|"]
+                lines += [f"| {f.scenario} | {f.name} | {f.shown} | {f.promise} |" for f in rows]
+                lines.append("")
         if self.unmeasured:
-            lines += ["", *(f"Not measured: {u.scenario}, {u.name}: {u.reason}" for u in self.unmeasured)]
-        lines += ["", ", ".join(f"{key} {value}" for key, value in self.machine.items())]
-        return "\n".join(lines) + "\n"
+            lines += [*(f"Not measured: {u.scenario}, {u.name}: {u.reason}" for u in self.unmeasured), ""]
+        return [*lines, ", ".join(f"{key} {value}" for key, value in self.machine.items())]
 
 
 def _ms(seconds: float) -> str:

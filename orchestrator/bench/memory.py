@@ -48,7 +48,7 @@ async def measure_memory(stage: Stage) -> None:
                 return
             plain = []
             for number in range(len(standbys)):
-                spec = stage.spec(f"plain-{number}")
+                spec = await stage.spec(f"plain-{number}")
                 plain.append(
                     await held.enter_async_context(bare.held(spec, b"ready\n", Entrypoint=_PLAIN, Cmd=[]))
                 )

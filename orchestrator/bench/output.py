@@ -26,7 +26,7 @@ _LEAST = 0.5
 
 async def measure_output(stage: Stage) -> None:
     """From the first byte to the last, so that the start of a container is in neither."""
-    theirs = DockerRun(stage)
+    theirs = await DockerRun.on(stage)
     async with Ours.opened(stage) as ours:
         seconds = await stage.rounds(
             SCENARIO, {_OURS: partial(_streamed, ours), _THEIRS: partial(_piped, theirs)}

@@ -14,6 +14,8 @@ from typing import Any
 
 DRIVERS = Path(__file__).parent / "peers"
 _LINE = 1 << 20
+_REASON = 160
+"""Letters of a reason that are kept."""
 _SECONDS = 120.0
 """Longest that a peer may take for one program."""
 
@@ -54,8 +56,10 @@ class Peer:
     async def timed(self, do: str, code: str, expected: str) -> float:
         """Seconds of one work; raises `PeerFailed` where it did not print what was expected."""
         answer = await _asked(self._process, {"do": do, "code": code})
-        if "error" in answer or expected not in answer["output"]:
-            raise PeerFailed(str(answer.get("error", f"it printed {answer.get('output', '')[-200:]!r}")))
+        if "error" in answer:
+            raise PeerFailed(_short(answer["error"]))
+        if expected not in answer["output"]:
+            raise PeerFailed(f"it printed {answer['output'][-200:]!r}")
         return float(answer["seconds"])
 
 
@@ -109,20 +113,27 @@ def cache_directory() -> Path:
 async def _installed(candidate: Candidate, cache: Path) -> Path:
     key = sha256("\n".join((*candidate.requirements, sys.version)).encode()).hexdigest()[:12]
     place = cache / f"{candidate.driver.removesuffix('.py')}-{key}"
-    done = place / "installed"
-    python = place / "bin" / "python"
-    if done.exists():
-        return python
+    done, python = place / "installed", place / "bin" / "python"
+    if not await asyncio.to_thread(done.exists):
+        for command in await asyncio.to_thread(_installing, candidate, place, python):
+            await _run(command)
+        await asyncio.to_thread(done.touch)
+    return python
+
+
+def _installing(candidate: Candidate, place: Path, python: Path) -> Sequence[Sequence[str]]:
+    """Clear the place, and the commands that fill it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place, ignore_errors=True)
     if uv := _uv():
-        await _run([uv, "-q", "venv", "--no-project", "--python", sys.executable, str(place)])
-        await _run([uv, "-q", "pip", "install", "--python", str(python), *candidate.requirements])
-    else:
-        await _run([sys.executable, "-m", "venv", str(place)])
-        await _run([str(python), "-m", "pip", "-q", "install", *candidate.requirements])
-    done.touch()
-    return python
+        return (
+            [uv, "-q", "venv", "--no-project", "--python", sys.executable, str(place)],
+            [uv, "-q", "pip", "install", "--python", str(python), *candidate.requirements],
+        )
+    return (
+        [sys.executable, "-m", "venv", str(place)],
+        [str(python), "-m", "pip", "-q", "install", *candidate.requirements],
+    )
 
 
 def _uv() -> str | None:
@@ -148,7 +159,13 @@ async def _run(command: Sequence[str], given: bytes = b"") -> None:
     said, _ = await process.communicate(given)
     if process.returncode:
         last = (said.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-        raise PeerFailed(f"`{' '.join(command[:4])} ...` failed: {last[:300]}")
+        raise PeerFailed(f"`{' '.join(command[:4])} ...` failed: {_short(last)}")
+
+
+def _short(reason: str) -> str:
+    """One line that fits into a table: an engine's answer is long, and what matters is at both ends."""
+    line = " ".join(reason.split())
+    return line if len(line) <= _REASON else f"{line[: _REASON // 2]} ... {line[-_REASON // 2 :]}"
 
 
 async def _asked(process: asyncio.subprocess.Process, request: dict[str, object]) -> dict[str, Any]:

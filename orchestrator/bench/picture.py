@@ -17,9 +17,7 @@ _OWNER = "bench"
 
 async def draw(settings: Settings, report: Report) -> bytes:
     """A PNG of the report; raises the faults of an execution."""
-    program = await asyncio.to_thread(
-        (resources.files("orchestrator.bench") / "programs" / "draw.py").read_text
-    )
+    program = await asyncio.to_thread(_program)
     with tempfile.TemporaryDirectory(prefix="sandglass-bench-") as directory:
         own = settings.model_copy(update={"data_dir": Path(directory)})
         async with open_orchestrator(own, maintain=False) as orchestrator:
@@ -28,9 +26,13 @@ async def draw(settings: Settings, report: Report) -> bytes:
             if not result.success or not result.generated_file_ids:
                 last = (result.error.strip().splitlines() or ["it said nothing"])[-1]
                 raise EngineFault(
-                    f"The picture was not drawn ({last}): verify the image with `sandglass image verify`."
+                    f"The picture was not drawn ({last}): check the image with `sandglass image verify`."
                 )
             return await orchestrator.load_file(result.generated_file_ids[0], _OWNER)
+
+
+def _program() -> str:
+    return (resources.files("orchestrator.bench") / "programs" / "draw.py").read_text()
 
 
 def between_marks(text: str, table: str) -> str:

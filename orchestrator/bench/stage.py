@@ -1,9 +1,11 @@
 """What every scenario works on: settings over a data directory of its own, the report, and turns in order."""
 
+import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from orchestrator.bench.figures import Report
@@ -53,16 +55,15 @@ class Stage:
                 self.progress.step()
         return seconds
 
-    def spec(self, name: str, *, warm: bool = False) -> SandboxSpec:
+    async def spec(self, name: str, *, warm: bool = False) -> SandboxSpec:
         """A container as an execution has it, for who works without the orchestrator; makes its mounts."""
         uid = self.settings.uid_base - 2
-        mounts = []
-        for target, read_only in (("/workspace", False), ("/inputs", True)):
-            source = self.settings.data_dir / "bare" / name / target[1:]
-            source.mkdir(parents=True, exist_ok=True)
-            if os.geteuid() == 0:
-                os.chown(source, uid, uid)
-            mounts.append(Mount(source=source, target=target, read_only=read_only))
+        directory = self.settings.data_dir / "bare" / name
+        workspace, inputs = await asyncio.to_thread(_made, directory, uid)
+        mounts = (
+            Mount(source=workspace, target="/workspace", read_only=False),
+            Mount(source=inputs, target="/inputs", read_only=True),
+        )
         return SandboxSpec(
             execution_id=f"bench-{name}",
             owner="bench",
@@ -70,7 +71,7 @@ class Stage:
             image=self.image,
             runtime=self.settings.runtime,
             limits=self.settings.limits(),
-            mounts=tuple(mounts),
+            mounts=mounts,
             instance=self.instance,
             warm=warm,
         )
@@ -79,6 +80,16 @@ class Stage:
     def instance(self) -> str:
         """The label of the containers that are not the orchestrator's; told apart by this run's directory."""
         return f"bench-{self.settings.data_dir.name}"
+
+
+def _made(directory: Path, uid: int) -> tuple[Path, Path]:
+    """Both directories that a container mounts, owned by whoever runs in it."""
+    workspace, inputs = directory / "workspace", directory / "inputs"
+    for source in (workspace, inputs):
+        source.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(source, uid, uid)
+    return workspace, inputs
 
 
 def request_line(code: str) -> bytes:

@@ -74,7 +74,7 @@ async def test_docker_run_gets_the_flags_of_our_lockdown(
     stage: Stage, docker_client: docker.DockerClient, tmp_path: Path
 ) -> None:
     """The engine sees the same container, but for labels, name and what the command line cannot say."""
-    spec = stage.spec("flags")
+    spec = await stage.spec("flags")
     profile = tmp_path / "seccomp.json"
     profile.write_text(security_option().removeprefix("seccomp="))
     command = ["docker", "create", *flags(spec, str(profile)), stage.image]
@@ -97,7 +97,7 @@ async def test_docker_run_gets_the_flags_of_our_lockdown(
 
 async def test_docker_run_runs_our_runner(stage: Stage) -> None:
     """The same program, by the same entry point; a wrong answer is an error, not a figure."""
-    assert await DockerRun(stage).timed("print(6 * 7)", b"42\n") > 0
+    assert await (await DockerRun.on(stage)).timed("print(6 * 7)", b"42\n") > 0
 
 
 @pytest.mark.usefixtures("no_container_left")
@@ -106,7 +106,7 @@ async def test_the_bare_loop_runs_cold_and_warm(stage: Stage) -> None:
     bare = BareLoop(None)
     try:
         for warm in (False, True):
-            bout = await bare.run(stage.spec("bout", warm=warm), "print(6 * 7)")
+            bout = await bare.run(await stage.spec("bout", warm=warm), "print(6 * 7)")
             assert bout.output == b"42\n"
             assert list(bout.moments.values()) == sorted(bout.moments.values())
             assert ("ready" in bout.moments) is warm
@@ -122,7 +122,7 @@ async def test_a_held_container_waits_until_it_is_let_go(
     bare = BareLoop(None)
     said = ["/usr/bin/python3", "-c", "print('here', flush=True); input()"]
     try:
-        async with bare.held(stage.spec("held"), b"here\n", Entrypoint=said, Cmd=[]) as identifier:
+        async with bare.held(await stage.spec("held"), b"here\n", Entrypoint=said, Cmd=[]) as identifier:
             assert docker_client.containers.get(identifier).status == "running"
             state = docker_client.api.inspect_container(identifier)["State"]
             assert await bare.pid(identifier) == state["Pid"] > 1

@@ -10,7 +10,7 @@ from tests.cli.support import Cli
 def test_a_short_run_reports_what_it_measured(cli: Cli, tmp_path: Path) -> None:
     """Ratios, samples and what could not be measured; the table goes between the marks of a document."""
     document = tmp_path / "notes.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    document.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
     done = cli("bench", "--runs", "3", "--only", "print", "--json", "--markdown", document)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -24,7 +24,7 @@ def test_a_short_run_reports_what_it_measured(cli: Cli, tmp_path: Path) -> None:
     text = document.read_text()
     assert text.startswith(f"before\n{BEGIN}\n| ratio")
     assert text.endswith(f"{END}\nafter\n")
-    assert "old" not in text
+    assert "stale" not in text
     assert "measuring print(1)" in done.stderr
 
 

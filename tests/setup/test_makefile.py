@@ -20,6 +20,7 @@ PROMISED = [
     "check",
     "bench",
     "bench-check",
+    "bench-figures",
     "chat",
     "help",
 ]

@@ -32,12 +32,13 @@ def bars_of_time(axes, scenario, title):
         if of == scenario and not name.startswith(("first byte", "prewarm")) and "until its" not in name
     ]
     rows.sort(key=lambda row: -row[1])
-    bars = axes.barh([name for name, _ in rows], [p50 * 1000 for _, p50 in rows], color=[colour(n) for n, _ in rows])
+    bars = axes.barh([name.replace(", ", ",\n").replace(" on a ", "\non a ") for name, _ in rows], [p50 * 1000 for _, p50 in rows], color=[colour(n) for n, _ in rows])
     axes.bar_label(bars, [duration(p50) for _, p50 in rows], padding=4, fontsize=9)
     axes.set_xscale("log")
     axes.set_xlim(min(p50 for _, p50 in rows) * 400, max(p50 for _, p50 in rows) * 2600)
     axes.set_xlabel("median, ms, logarithmic", fontsize=9)
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     tidy(axes, title)
 
 
@@ -54,11 +55,11 @@ def bars_of_crowds(axes):
             label=label,
         )
         axes.bar_label(bars, fmt="%.1f", padding=2, fontsize=9)
-    axes.set_xticks(range(len(crowds)), [f"{crowd} owner{'s' * (crowd > 1)} at once" for crowd in crowds])
+    axes.set_xticks(range(len(crowds)), [f"{crowd} owner{'s' * (crowd > 1)}" for crowd in crowds])
     axes.set_ylim(0, 1.3 * max(rates.values()))
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     axes.set_ylabel("executions per second", fontsize=9)
-    tidy(axes, "Throughput of cold print(1)")
+    tidy(axes, "Cold print(1) by so many owners at once")
 
 
 def promises(axes):
@@ -101,7 +102,7 @@ for axes in list(grid.flat)[len(panels) :]:
 machine = report["machine"]
 figure.suptitle(
     f"{machine['cores']} cores, {machine['memory']}, Linux {machine['kernel']}, {machine['engine']}, {machine['runtime']}",
-    fontsize=9,
+    fontsize=10,
     color="#57606a",
 )
 figure.savefig("benchmark.png", dpi=100)
