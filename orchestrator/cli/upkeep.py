@@ -1,14 +1,18 @@
 """`status`, `sweep`, `reap` and `db upgrade`: the figures of an installation, and keeping it tidy."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from orchestrator.cli import errors, show
 from orchestrator.cli.session import ask
 
+if TYPE_CHECKING:
+    from orchestrator import InterpreterStatus, Orchestrator
+
 
 def status(*, as_json: bool) -> int:
-    """Show the figures that `get_interpreter_status` gives."""
-    figures = ask(lambda orchestrator: orchestrator.get_interpreter_status())
+    """Show the figures that `get_interpreter_status` gives, of all processes of this installation."""
+    figures = ask(_figures)
     if as_json:
         show.print_json(figures)
         return errors.DONE
@@ -28,6 +32,24 @@ def status(*, as_json: bool) -> int:
         )
     )
     return errors.DONE
+
+
+async def _figures(orchestrator: "Orchestrator") -> "InterpreterStatus":
+    """This process runs nothing itself: who runs, waits or stands by is with the engine and the index."""
+    from orchestrator.domain.sandbox import SandboxKind
+
+    figures = await orchestrator.get_interpreter_status()
+    if figures.image is None:
+        return figures  # no engine answers: there is nobody to ask
+    population = await orchestrator.operations.population()
+    states = [(one.kind, one.state) for one in population.sandboxes]
+    return figures.model_copy(
+        update={
+            "running": sum(state is not None and not state.is_terminal for _, state in states),
+            "queued": len(population.queue),
+            "standby": states.count((SandboxKind.STANDBY, None)),
+        }
+    )
 
 
 def sweep(*, dry_run: bool, as_json: bool) -> int:

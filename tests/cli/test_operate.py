@@ -50,6 +50,7 @@ def test_an_operator_finds_a_running_execution_looks_into_it_and_kills_it(
     assert (sandbox["owner"], sandbox["status"], sandbox["state"]) == ("ann", "running", "RUNNING")
     execution_id = sandbox["execution_id"]
     assert execution_id in cli("ps").stdout
+    assert parsed(cli("status", "--json"))["running"] == 1
 
     inspection = parsed(cli("inspect", execution_id, "--json"))
     assert inspection["lockdown"]["differences"] == []
