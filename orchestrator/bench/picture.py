@@ -2,12 +2,11 @@
 
 import asyncio
 import re
-import tempfile
 from importlib import resources
-from pathlib import Path
 
 from orchestrator.app import open_orchestrator
 from orchestrator.bench.figures import Report
+from orchestrator.bench.stage import own_directory
 from orchestrator.errors import EngineFault
 from orchestrator.settings import Settings
 
@@ -18,8 +17,8 @@ _OWNER = "bench"
 async def draw(settings: Settings, report: Report) -> bytes:
     """A PNG of the report; raises the faults of an execution."""
     program = await asyncio.to_thread(_program)
-    with tempfile.TemporaryDirectory(prefix="sandglass-bench-") as directory:
-        own = settings.model_copy(update={"data_dir": Path(directory)})
+    async with own_directory() as directory:
+        own = settings.model_copy(update={"data_dir": directory})
         async with open_orchestrator(own, maintain=False) as orchestrator:
             await orchestrator.upload_file(_OWNER, report.as_json().encode(), "benchmark.json")
             result = await orchestrator.execute_code(program, _OWNER)

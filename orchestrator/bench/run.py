@@ -2,18 +2,16 @@
 
 import os
 import platform
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from orchestrator.bench import anatomy, crowd, harvest, memory, output, store
 from orchestrator.bench.executions import PLOT, PRINT, SCIENCE, measure_executions
 from orchestrator.bench.figures import Report
 from orchestrator.bench.peer import CANDIDATES, Peer, PeerFailed, cache_directory, peer_image, started
-from orchestrator.bench.stage import Progress, Stage
+from orchestrator.bench.stage import Progress, Stage, own_directory
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.errors import InvalidRequest
 from orchestrator.settings import Settings
@@ -72,9 +70,9 @@ async def _stage(
     settings: Settings, runs: int, progress: Progress, *, with_peers: bool
 ) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sandglass-bench-"))
+        directory = await stack.enter_async_context(own_directory())
         # One owner does here what a hundred would: how often each may is policy, not speed.
-        own = settings.model_copy(update={"data_dir": Path(directory), "rate_per_minute": 0})
+        own = settings.model_copy(update={"data_dir": directory, "rate_per_minute": 0})
         engine = DockerEngine(own.image, own.runtime, own.docker_host)
         stack.push_async_callback(engine.close)
         digest = (await engine.image()).digest

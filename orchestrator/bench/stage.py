@@ -3,7 +3,10 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -80,6 +83,16 @@ class Stage:
     def instance(self) -> str:
         """The label of the containers that are not the orchestrator's; told apart by this run's directory."""
         return f"bench-{self.settings.data_dir.name}"
+
+
+@asynccontextmanager
+async def own_directory() -> AsyncIterator[Path]:
+    """A directory that is gone afterwards."""
+    directory = await asyncio.to_thread(tempfile.mkdtemp, prefix="sandglass-bench-")
+    try:
+        yield Path(directory)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
 def _made(directory: Path, uid: int) -> tuple[Path, Path]:
