@@ -153,9 +153,7 @@ class DockerEngine:
 
     async def stats(self, container_id: str) -> Mapping[str, Any]:
         """One sample of a container's cpu, memory and pids, as the engine counts them."""
-        return await self._about(
-            container_id, lambda client: client.stats(container_id, stream=False, one_shot=True)
-        )
+        return await self._about(container_id, lambda client: _stats(client, container_id))
 
     async def _about[T](self, container_id: str, ask: Callable[[Any], T]) -> T:
         from docker.errors import NotFound
@@ -163,9 +161,22 @@ class DockerEngine:
         try:
             return await self._calls.call(ask)
         except NotFound as error:
-            raise EngineFault(
-                f"The engine has no container {container_id[:12]} any more: see `sandglass ps`."
-            ) from error
+            raise _gone(container_id) from error
+
+
+def _stats(client: Any, container_id: str) -> Mapping[str, Any]:
+    from requests.exceptions import JSONDecodeError
+
+    try:
+        sample: Mapping[str, Any] = client.stats(container_id, stream=False, one_shot=True)
+    except JSONDecodeError as error:
+        # Of a container that dies while it is asked about the engine says nothing at all, with status 200.
+        raise _gone(container_id) from error
+    return sample
+
+
+def _gone(container_id: str) -> EngineFault:
+    return EngineFault(f"The engine has no container {container_id[:12]} any more: see `sandglass ps`.")
 
 
 def _post(client: Any, spec: SandboxSpec, name: str) -> str:
