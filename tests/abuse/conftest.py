@@ -1,7 +1,7 @@
 """One orchestrator with the shipped defaults for each attack; nothing of it may be left on the host."""
 
 import os
-import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import docker
 import pytest
 
 from orchestrator import Orchestrator, Settings, open_orchestrator
+from tests.abuse.leftovers import containers, half_done, loop_devices, mounts, processes, what_stays
 
 
 @pytest.fixture(params=["runc", "runsc"])
@@ -26,8 +27,9 @@ def runtime(request: pytest.FixtureRequest, docker_client: docker.DockerClient) 
 
 
 @pytest.fixture
-def settings(data_dir: Path, runtime: str) -> Settings:
+def settings(data_dir: Path, runtime: str, data_dirs: list[Path]) -> Settings:
     """The shipped defaults, no limit loosened; only the runtime is chosen."""
+    data_dirs.append(data_dir)
     return Settings.load(data_dir=data_dir, runtime=runtime)
 
 
@@ -38,20 +40,27 @@ async def victim(settings: Settings) -> AsyncIterator[Orchestrator]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def data_dirs() -> list[Path]:
+    """The data directory of every attack of this run."""
+    return []
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _no_mount_or_loop_device_is_left() -> Iterator[None]:
-    """The whole suite adds no mount and no loop device to the host."""
-    mounts, loop_devices = _mounts(), _loop_devices()
+def _nothing_of_the_attacks_is_left(
+    docker_client: docker.DockerClient, data_dirs: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """After the whole suite: no container, process, mount, loop device or temporary file of ours.
+
+    What others do on the same machine meanwhile is told apart by the paths of this run.
+    """
+    ours = str(tmp_path_factory.getbasetemp())
+    tempfile.tempdir, before = str(tmp_path_factory.mktemp("temporary")), tempfile.tempdir
     yield
-    assert _mounts() - mounts == set()
-    assert _loop_devices() - loop_devices == set()
-
-
-def _mounts() -> set[str]:
-    lines = Path("/proc/self/mounts").read_text().splitlines()
-    return {line.split()[1] for line in lines if "docker" not in line}
-
-
-def _loop_devices() -> set[str]:
-    listed = subprocess.run(["losetup", "--list"], capture_output=True, text=True, check=False).stdout
-    return set(listed.splitlines())
+    temporary, tempfile.tempdir = Path(tempfile.gettempdir()), before
+    assert what_stays(lambda: containers(docker_client, data_dirs)) == []
+    assert what_stays(lambda: processes(ours)) == []
+    assert what_stays(lambda: mounts(ours)) == []
+    assert what_stays(lambda: loop_devices(ours)) == []
+    assert list(temporary.iterdir()) == []
+    assert [path for data in data_dirs for path in half_done(data)] == []
