@@ -1,7 +1,7 @@
 """The composition root: the only room that knows engine, storage and lifecycle together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -394,16 +394,9 @@ class Orchestrator:
 
     async def maintain(self) -> None:
         """Reap now and every half lease, sweep after a minute and every interval, until cancelled."""
-        next_sweep = self._clock.monotonic() + _FIRST_SWEEP
-        while True:
-            try:
-                await self.reap()
-                if self._clock.monotonic() >= next_sweep:
-                    next_sweep = self._clock.monotonic() + self.settings.sweep_interval
-                    await self.sweep()
-            except SandglassError as error:
-                log.warning("maintenance failed", error=str(error))
-            await asyncio.sleep(self.settings.lease_seconds / 2)
+        async with asyncio.TaskGroup() as both:  # a long sweep holds up no reaping
+            both.create_task(_repeat(self.reap, self.settings.lease_seconds / 2))
+            both.create_task(_repeat(self.sweep, self.settings.sweep_interval, first=_FIRST_SWEEP))
 
     async def close(self) -> None:
         """Stop what runs, keep its files, wait for the last removal."""
@@ -495,6 +488,17 @@ class Orchestrator:
             if self._maintained and self._maintenance is None:
                 self._maintenance = asyncio.create_task(self.maintain())
         return self._world
+
+
+async def _repeat(work: Callable[[], Awaitable[object]], every: float, *, first: float = 0.0) -> None:
+    """Do it after `first` seconds and `every` so many, until cancelled; a fault is logged and tried again."""
+    await asyncio.sleep(first)
+    while True:
+        try:
+            await work()
+        except SandglassError as error:
+            log.warning("maintenance failed", error=str(error))
+        await asyncio.sleep(every)
 
 
 @asynccontextmanager
