@@ -193,11 +193,20 @@ class Run:
         if status.exit_code == SIGKILL_EXIT and job.control.reason is None:
             await self._kill_noted()
         end = State.CANCELLED
-        if self._state is State.RUNNING:
-            await self._move(State.HARVESTING)
-            job.ticket.died()
-            end = State.COMPLETED
-        harvest = await world.workspaces.harvest(job.request.owner, acquired.before, job.limits)
+        harvesting = asyncio.ensure_future(
+            world.workspaces.harvest(job.request.owner, acquired.before, job.limits)
+        )
+        try:
+            if self._state is State.RUNNING:
+                await self._move(State.HARVESTING)
+                job.ticket.died()
+                end = State.COMPLETED
+        finally:
+            await asyncio.wait((harvesting,))  # also where the row is lost: the owner's next one comes after
+            failure = harvesting.exception()  # seen, where the row's own is the one that is raised
+        if failure is not None:
+            raise failure
+        harvest = harvesting.result()
         self._phases.harvested()
         if harvest.disk_full:
             status = replace(status, disk_full=True)

@@ -25,20 +25,24 @@ CONNECTIONS = 8
 _PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_MS}",
     "PRAGMA journal_mode=WAL",
-    # A committed result survives a power cut, not only a crash of ours.
-    "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
 )
+_DURABLE = "PRAGMA synchronous=FULL"
+"""A committed result survives a power cut, not only a crash of ours."""
+_FLEETING = "PRAGMA synchronous=NORMAL"
+"""Survives a crash of ours: what a power cut takes with it says of a container that died of the same cut."""
 _BEGIN = "sandglass_begin"
 
 
 class Database:
     """An open index. `session()` reads one snapshot, `begin()` is one writing transaction."""
 
-    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+    def __init__(self, engine: AsyncEngine, fleeting: AsyncEngine, path: Path) -> None:
         self.path = path
         self._readers = engine
+        self._fleeting = fleeting
         self._writers = engine.execution_options(**{_BEGIN: "IMMEDIATE"})
+        self._fleeting_writers = fleeting.execution_options(**{_BEGIN: "IMMEDIATE"})
         # SQLite has one writer and wakes those who wait by polling; among ourselves we wait in order instead.
         # Right and wrong are still settled in the file, which other processes write to as well.
         self._turn = asyncio.Lock()
@@ -49,7 +53,8 @@ class Database:
         with storage_faults(path):
             await asyncio.to_thread(upgrade, path)
         # In a thread because the dialect asks for the working directory.
-        return cls(await asyncio.to_thread(_engine, path), path)
+        durable = await asyncio.to_thread(_engine, path, _DURABLE, CONNECTIONS)
+        return cls(durable, await asyncio.to_thread(_engine, path, _FLEETING, 1), path)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncConnection]:
@@ -59,10 +64,14 @@ class Database:
                 yield connection
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection in one BEGIN IMMEDIATE transaction, committed at the end, undone by an error."""
+    async def begin(self, *, durable: bool = True) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection in one BEGIN IMMEDIATE transaction, committed at the end, undone by an error.
+
+        One that is not `durable` is not waited for by the disk: a power cut may take it back.
+        """
+        writers = self._writers if durable else self._fleeting_writers
         with storage_faults(self.path):
-            async with self._turn, self._writers.begin() as connection:
+            async with self._turn, writers.begin() as connection:
                 yield connection
 
     async def at_head(self) -> bool:
@@ -74,16 +83,17 @@ class Database:
     async def close(self) -> None:
         """Close every connection and its thread; an open index would keep the process alive."""
         await self._readers.dispose()
+        await self._fleeting.dispose()
 
 
-def _engine(path: Path) -> AsyncEngine:
+def _engine(path: Path, synchronous: str, connections: int) -> AsyncEngine:
     engine = create_async_engine(
         sa.URL.create("sqlite+aiosqlite", database=str(path)),
         async_creator=lambda: connect(path),
-        pool_size=CONNECTIONS,
+        pool_size=connections,
         max_overflow=0,
     )
-    _listen(engine.sync_engine)
+    _listen(engine.sync_engine, synchronous)
     return engine
 
 
@@ -109,7 +119,7 @@ def upgrade(path: Path) -> bool:
         connect_args={"isolation_level": None},
         poolclass=sa.pool.NullPool,
     )
-    _listen(engine)
+    _listen(engine, _DURABLE)
     try:
         # Locked before the revision is read: of two first starts one waits, then has nothing to do.
         with engine.execution_options(**{_BEGIN: "IMMEDIATE"}).begin() as connection:
@@ -180,11 +190,11 @@ def _refuse_newer(connection: sa.Connection, config: Any, path: Path) -> None:
         )
 
 
-def _listen(engine: sa.Engine) -> None:
+def _listen(engine: sa.Engine, synchronous: str) -> None:
     @sa.event.listens_for(engine, "connect")
     def _set_pragmas(dbapi_connection: Any, _record: object) -> None:
         cursor = dbapi_connection.cursor()
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, synchronous):
             cursor.execute(pragma)
         cursor.close()
 

@@ -28,7 +28,11 @@ _AFTER_ANY_ID = "\U0010ffff"
 
 
 class SqlExecutions:
-    """`ports.Executions` over the index. `LeaseLost` always means that nothing was written."""
+    """`ports.Executions` over the index. `LeaseLost` always means that nothing was written.
+
+    Only an end is waited for until the disk has it; the states before it are of a process that a power cut
+    ends as well.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -51,7 +55,7 @@ class SqlExecutions:
         )
         row = execution.model_dump(exclude={"input_file_ids", "result"})
         try:
-            async with self._database.begin() as connection:
+            async with self._database.begin(durable=False) as connection:
                 await connection.execute(sa.insert(executions), row)
         except IntegrityError as error:
             raise InvalidRequest(
@@ -81,7 +85,7 @@ class SqlExecutions:
         busy = sa.exists().where(other.c.owner == executions.c.owner, other.c.state.in_(_CLAIMED))
         swept = is_held(executions.c.owner, self._clock.now())
         free = sa.true() if capacity is None else _has_room(capacity, memory, self._clock.now())
-        async with self._database.begin() as connection:
+        async with self._database.begin(durable=False) as connection:
             claimed = await connection.execute(
                 sa.update(executions)
                 .where(_is_ours(execution_id, State.QUEUED, holder), ~busy, ~swept, free)
@@ -161,14 +165,14 @@ class SqlExecutions:
         ours = _is_ours(execution_id, old, holder)
         if new is State.RUNNING:
             ours &= executions.c.kill_reason.is_(None)
-        async with self._database.begin() as connection:
+        async with self._database.begin(durable=False) as connection:
             await _change(connection, execution_id, ours, state=new, **changes)
             if input_file_ids:
                 await _remember_inputs(connection, execution_id, input_file_ids)
 
     async def renew(self, execution_id: str, holder: str, until: datetime) -> None:
         """Hold an unfinished execution until then; raises `LeaseLost`."""
-        async with self._database.begin() as connection:
+        async with self._database.begin(durable=False) as connection:
             ours = sa.and_(
                 executions.c.execution_id == execution_id,
                 executions.c.lease_holder == holder,
@@ -178,7 +182,7 @@ class SqlExecutions:
 
     async def take_over(self, execution: Execution, *, holder: str, until: datetime) -> bool:
         """Become the holder of a row as it was read; False where state or lease have changed since."""
-        async with self._database.begin() as connection:
+        async with self._database.begin(durable=False) as connection:
             taken = await connection.execute(
                 sa.update(executions)
                 .where(
@@ -193,7 +197,7 @@ class SqlExecutions:
 
     async def note_kill(self, execution_id: str, reason: KillReason) -> bool:
         """Note why it is to die, before the kill; False where it is not under way, or a reason stands."""
-        async with self._database.begin() as connection:
+        async with self._database.begin(durable=False) as connection:
             noted = await connection.execute(
                 sa.update(executions)
                 .where(

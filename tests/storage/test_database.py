@@ -51,6 +51,15 @@ async def test_every_connection_is_durable_and_strict(database: Database, pragma
         assert await connection.scalar(sa.text(f"PRAGMA {pragma}")) == value
 
 
+@pytest.mark.parametrize(("durable", "value"), [(True, 2), (False, 1)])
+async def test_what_is_not_durable_is_not_waited_for(
+    database: Database, *, durable: bool, value: int
+) -> None:
+    """FULL waits for the disk at every commit, NORMAL leaves that to a later one."""
+    async with database.begin(durable=durable) as connection:
+        assert await connection.scalar(sa.text("PRAGMA synchronous")) == value
+
+
 async def test_two_first_starts_make_one_schema(tmp_path: Path) -> None:
     """Two processes that open a new index at once both end at head."""
     program = (
