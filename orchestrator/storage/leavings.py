@@ -49,9 +49,9 @@ class WorkspaceSweep:
             if await self._is(holds.is_claimed(sa.literal(owner))):
                 return Leavings()
             return await asyncio.to_thread(clear_leavings, path, before, kept, dry_run=True)
-        return await to_the_end(self._clear(owner, before, kept))
+        return await to_the_end(self._clear(owner, before))
 
-    async def _clear(self, owner: str, before: datetime, kept: set[bytes]) -> Leavings:
+    async def _clear(self, owner: str, before: datetime) -> Leavings:
         stop_at = time.monotonic() + holds.WORK.total_seconds()
         async with self._database.begin() as connection:
             held = await holds.hold(connection, owners.c.id == owner, self._clock.now())
@@ -61,6 +61,8 @@ class WorkspaceSweep:
             return Leavings()
         path = self._workspaces.path(owner)
         try:
+            # Looked at again: what was nobody's a moment ago may have been harvested before we held it.
+            kept = await self._live_among(owner, (await asyncio.to_thread(old_entries, path, before)).files)
             leavings = await asyncio.to_thread(
                 clear_leavings, path, before, kept, dry_run=False, stop_at=stop_at
             )

@@ -192,13 +192,14 @@ async def test_a_sweep_never_takes_what_a_running_program_wrote(later: Store) ->
         for round_ in range(16):
             await later.begin(f"round-{round_}")
             before = await later.workspaces.survey("alice", Limits())
-            for name in names:
+            written = [*names, f"only-{round_}.txt"]
+            for name in written:
                 (workspace / name).write_text(f"{name} of round {round_}")
             # What every other round stores has expired at once, so that the sweeps have copies to take.
             later.clock.offset = LATER if round_ % 2 else timedelta()
             harvest = await later.workspaces.harvest("alice", before, Limits())
             later.clock.offset = LATER
-            assert sorted(found.file.path for found in harvest.files) == sorted(names)
+            assert sorted(found.file.path for found in harvest.files) == sorted(written)
             await later.finish(f"round-{round_}", harvest)
             for found in harvest.files if round_ % 2 else ():
                 content = await later.files.read(found.file.file_id, "alice")
@@ -207,7 +208,7 @@ async def test_a_sweep_never_takes_what_a_running_program_wrote(later: Store) ->
         assert sweeps.poll() is None
     await later.sweeper.sweep()
     assert_agreement(later.root)
-    assert len(live(later.root)) == 8 * len(names)
+    assert len(live(later.root)) == 8 * (len(names) + 1)
 
 
 async def test_a_file_deleted_during_a_harvest_leaves_no_trace_and_no_error(later: Store) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.domain.states import ExecutionState
 from orchestrator.errors import InvalidRequest, StorageFault
 from tests.storage.world import Store
 
@@ -104,6 +105,18 @@ async def test_an_execution_id_cannot_name_a_path(store: Store, execution_id: st
         await store.workspaces.stage(execution_id, "alice", [])
     with pytest.raises(InvalidRequest):
         await store.workspaces.unstage(execution_id)
+
+
+async def test_opening_beside_a_running_program_leaves_its_files_alone(store: Store) -> None:
+    """Whoever warms up for the owner meanwhile removes nothing, not even what has expired."""
+    workspace = await store.workspace()
+    (workspace / "a.txt").write_text("x")
+    await store.keep("x")
+    store.clock.offset = timedelta(hours=49)
+    await store.begin("running")
+    await store.executions.move("running", ExecutionState.PREPARING, ExecutionState.RUNNING)
+    await store.workspaces.open("alice")
+    assert (workspace / "a.txt").exists()
 
 
 async def test_an_expired_copy_is_gone_before_the_next_execution(store: Store) -> None:
