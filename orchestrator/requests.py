@@ -29,7 +29,9 @@ def checked_request(
     if size > _CODE_BYTES:
         raise InvalidRequest(f"The code has {size} bytes, the limit is {_CODE_BYTES}: put data in a file.")
     if timeout is not None and not 0 < timeout <= max_timeout:
-        raise InvalidRequest(f"The timeout must be above 0 and at most {max_timeout:g} seconds.")
+        raise InvalidRequest(
+            f"The timeout {timeout:g} is out of bounds: give more than 0 and at most {max_timeout:g} seconds."
+        )
     files = None if user_files is None else tuple(user_files)
     return ExecutionRequest(code=code, owner=checked_owner(user_id), user_files=files, timeout=timeout)
 

@@ -116,7 +116,9 @@ def _listen(cancel: Callable[[], None], running: "asyncio.Future[ExecutionResult
 
 def _code(arguments: RunArguments) -> str:
     if (arguments.script is None) == (arguments.code is None):
-        raise InvalidRequest("Say what to run, once: a script, `-` for standard input, or code after -c.")
+        raise InvalidRequest(
+            "One thing is run at a time: give a script, `-` for standard input, or code after -c."
+        )
     if arguments.code is not None:
         return arguments.code
     if arguments.script == STANDARD_INPUT:

@@ -29,8 +29,8 @@ class Calls:
         self.host = docker_host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
         if not self.host.startswith("unix://"):
             raise ConfigurationError(
-                f"The Docker Engine must be this host's own, over unix://, not {self.host}: "
-                "workspaces are mounted by path. Correct SANDGLASS_DOCKER_HOST."
+                f"The Docker Engine must be this host's own, over unix://, not {self.host}, because "
+                "workspaces are mounted by path: correct SANDGLASS_DOCKER_HOST."
             )
         self.socket_path = self.host.removeprefix("unix://")
         self._calling = ThreadPoolExecutor(CALL_THREADS, thread_name_prefix="engine-call")

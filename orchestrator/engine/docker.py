@@ -99,8 +99,8 @@ class DockerEngine:
             inspected = client.inspect_container(container_id)
             if found := differences(inspected, spec, image.config):
                 raise LockdownMismatch(
-                    f"The engine made a container that differs from what was asked, so it was not started: "
-                    f"{'; '.join(found)}. Check the engine's defaults (`sandglass doctor`)."
+                    f"The engine made a container that differs from what was asked, so it was not started "
+                    f"({'; '.join(found)}): check the engine's defaults with `sandglass doctor`."
                 )
             connection = connect_attached(
                 self._calls.socket_path, client.api_version, container_id, CALL_SECONDS

@@ -97,7 +97,9 @@ class FakeSandbox:
                 while len(got) < len(READY_LINE) and (piece := await self._pending.get()) is not None:
                     got += piece[1]
         if got != READY_LINE:
-            raise EngineFault(f"A standby was not ready within {timeout:g} s: the machine is overloaded.")
+            raise EngineFault(
+                f"A standby was not ready within {timeout:g} s on this machine: run fewer things at once."
+            )
 
     async def hand_over(self, request: bytes) -> None:
         """Write the request and close stdin; `EngineFault` when the process is gone."""

@@ -52,7 +52,7 @@ class DockerSandbox:
                 is_ready = await self._attachment.read_exactly(READY_LINE)
         except TimeoutError as error:
             raise EngineFault(
-                f"A standby was not ready within {timeout:g} s: the machine is overloaded."
+                f"A standby was not ready within {timeout:g} s on this machine: run fewer things at once."
             ) from error
         if not is_ready:
             raise EngineFault("A standby did not say that it was ready: rebuild the image with `make image`.")

@@ -56,7 +56,7 @@ class Demultiplexer:
             self._header = b""
             if number not in _STREAMS:
                 raise EngineFault(
-                    f"The engine sent a frame of the unknown stream {number}: is it a Docker Engine?"
+                    f"The engine sent a frame of the unknown stream {number}: see what answers there."
                 )
             self._stream = _STREAMS[number]
         return min(end, len(view))

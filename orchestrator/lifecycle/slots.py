@@ -97,7 +97,7 @@ class Slots:
         ticket = Ticket(self, owner, memory)
         if self._has_to_wait(ticket) and self.queued >= self._queue_limit:
             raise QueueFull(
-                f"The queue is full: {self.queued} executions wait already. Try again in a moment."
+                f"The queue is full, {self.queued} executions wait already: try again in a moment."
             )
         line = self._lines.setdefault(owner, deque())
         line.append(ticket)

@@ -281,8 +281,10 @@ def _storage_faults(root: Path) -> Iterator[None]:
     except (FileExistsError, FileNotFoundError):
         raise
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            remedy = "the disk is full; free some room (`sandglass sweep` removes what has expired)"
-        else:
-            remedy = f"{error.strerror}; check the disk and that the directory is ours"
-        raise StorageFault(f"The blob store {root} refused an operation: {remedy}.") from error
+        raise StorageFault(_sentence(error, root)) from error
+
+
+def _sentence(error: OSError, root: Path) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"The disk under {root} is full: free some room (`sandglass sweep` removes what has expired)."
+    return f"The blob store {root} refused an operation ({error.strerror}): check the disk and its owner."

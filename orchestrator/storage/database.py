@@ -154,7 +154,7 @@ def storage_faults(path: Path) -> Iterator[None]:
         raise StorageFault(_sentence(str(error), path)) from error
     except PoolTimeout as error:
         raise StorageFault(
-            f"No connection to the index {path} came free in 30 s; fewer things at once will help."
+            f"No connection to the index {path} came free in 30 s: run fewer things at once."
         ) from error
 
 

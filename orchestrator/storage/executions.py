@@ -327,7 +327,7 @@ def _file_row(owner: str, execution_id: str, found: HarvestedFile) -> dict[str, 
 
 def _lost(execution_id: str) -> LeaseLost:
     return LeaseLost(
-        f"Execution {execution_id} has moved on or belongs to another process; nothing was written, "
+        f"Execution {execution_id} has moved on or belongs to another process; nothing was written: "
         f"see `sandglass executions show {execution_id}`."
     )
 

@@ -176,8 +176,8 @@ class Sweeper:
                 continue
             if missing == len(batch) >= _DISBELIEF:
                 raise StorageFault(
-                    f"None of {missing} stored files is in the blob store {self._blobs.root}: check that its "
-                    "disk is mounted, or restore the index that belongs to it; nothing was marked as lost."
+                    f"None of {missing} stored files is in the blob store {self._blobs.root}, so none was "
+                    "marked as lost: check that its disk is mounted, or restore the index that belongs to it."
                 )
             this.counts.missing_blobs += missing
             log.error("blobs missing", rows=missing)
