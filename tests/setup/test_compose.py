@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def settings(data_dir: Path) -> Settings:
 
 
 @pytest.fixture
-async def services(settings: Settings) -> AsyncIterator[dict[str, Any]]:
+async def services(settings: Settings) -> dict[str, Any]:
     """The services; a sandbox reads the YAML, as it would for any user."""
     async with open_orchestrator(settings, maintain=False) as orchestrator:
         await orchestrator.upload_file("u", ROOT / "compose.yaml", "compose.yaml")
@@ -32,7 +31,8 @@ async def services(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     assert result.success, result.error
     whole = json.loads(result.output)
     assert whole["networks"]["inner"] == {"internal": True}
-    yield whole["services"]
+    found: dict[str, Any] = whole["services"]
+    return found
 
 
 async def test_each_service_has_what_it_needs_and_neither_more(services: dict[str, Any]) -> None:
