@@ -1,4 +1,4 @@
-"""Where the time of a cold `print(1)` goes: the engine's steps by themselves, and ours around them."""
+"""Where the time of a `print(1)` goes: the engine's steps by themselves, and ours around them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from orchestrator.bench.bare import BareLoop, Bout
 from orchestrator.bench.ours import Ours
 from orchestrator.bench.stage import Contestant, Stage
 
-SCENARIO = "anatomy of a cold print(1)"
+SCENARIO = "anatomy of print(1)"
 _SCIENCE = (
     "import os; os.write(1, b'imports')\nimport numpy, pandas, matplotlib.pyplot\nos.write(1, b'done')\n"
 )
@@ -29,6 +29,14 @@ OUR_STEPS = (
     ("start", "start", "start done"),
     ("hand-over", "start done", "hand over done"),
     ("interpreter, runner, program", "hand over done", "first byte"),
+    ("exit, wait and inspect", "first byte", "wait done"),
+    ("drain, harvest and commit", "wait done", "result"),
+)
+
+WARM_STEPS = (
+    ("admission, row, claim, inputs", "call", "hand over"),
+    ("hand-over", "hand over", "hand over done"),
+    ("program, up to the first byte", "hand over done", "first byte"),
     ("exit, wait and inspect", "first byte", "wait done"),
     ("drain, harvest and commit", "wait done", "result"),
 )
@@ -65,20 +73,25 @@ async def _measured(stage: Stage, bare: BareLoop, ours: Ours) -> Mapping[str, Se
 
         return run
 
-    async def execute() -> float:
+    async def cold() -> float:
         seconds = await ours.cold("print(1)", "1\n")
-        note("Sandglass", OUR_STEPS, ours.timeline.between)
+        note("Sandglass cold", OUR_STEPS, ours.timeline.between)
+        return seconds
+
+    async def warm() -> float:
+        seconds = await ours.warm("print(1)", "1\n")
+        note("Sandglass warm", WARM_STEPS, ours.timeline.between)
         return seconds
 
     alone = [("interpreter alone, up to the first byte", "started", "first byte")]
     imports = [("the imports", "first byte", "last byte"), ("exit after them", "last byte", "end of output")]
-    await stage.rounds(
-        SCENARIO,
-        {
-            "bare": contestant("engine", "print(1)", ENGINE_STEPS),
-            "alone": contestant("engine", "", alone, Entrypoint=_ALONE),
-            "imports": contestant("engine", _SCIENCE, imports),
-            "ours": execute,
-        },
-    )
+    contestants = {
+        "bare": contestant("engine", "print(1)", ENGINE_STEPS),
+        "alone": contestant("engine", "", alone, Entrypoint=_ALONE),
+        "imports": contestant("engine", _SCIENCE, imports),
+        "cold": cold,
+    }
+    if await ours.has_standbys():
+        contestants["warm"] = warm
+    await stage.rounds(SCENARIO, contestants)
     return rows

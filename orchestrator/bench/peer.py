@@ -97,11 +97,17 @@ async def driven(name: str, driver: Sequence[str], docker_host: str | None = Non
             await process.wait()
 
 
-async def peer_image(image: str, docker_host: str | None) -> str:
-    """Our image under another tag, as the peers can use it; raises `PeerFailed`."""
+@asynccontextmanager
+async def peer_image(image: str, docker_host: str | None) -> AsyncIterator[str]:
+    """Our image under another tag, as the peers can use it, until this is left; raises `PeerFailed`."""
     host = [f"--host={docker_host}"] if docker_host else []
-    await _run(["docker", *host, "build", "--tag", PEER_IMAGE, "-"], _DOCKERFILE.format(image).encode())
-    return PEER_IMAGE
+    build = ["docker", *host, "build", "--network=none", "--force-rm", "--tag", PEER_IMAGE, "-"]
+    await _run(build, _DOCKERFILE.format(image).encode())
+    try:
+        yield PEER_IMAGE
+    finally:
+        with suppress(PeerFailed):  # somebody else may use it, or have removed it
+            await _run(["docker", *host, "image", "rm", "--no-prune", PEER_IMAGE])
 
 
 def cache_directory() -> Path:

@@ -2,10 +2,13 @@
 
 import os
 import platform
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 
 from orchestrator.bench import anatomy, crowd, harvest, memory, output, store
 from orchestrator.bench.executions import PLOT, PRINT, SCIENCE, measure_executions
@@ -51,17 +54,13 @@ async def run_benchmark(
         raise InvalidRequest(
             f"There is no scenario {', '.join(sorted(unknown))}: choose among {', '.join(SCENARIOS)}."
         )
+    began, load = time.perf_counter(), os.getloadavg()[0]
     async with _stage(settings, runs, progress, with_peers=with_peers) as stage:
         for name, scenario in SCENARIOS.items():
             if not only or name in only:
-                try:
-                    await scenario.measure(stage)
-                except (
-                    PeerFailed
-                ) as error:  # it worked a moment ago; the other scenarios are not its business
-                    stage.report.miss(
-                        scenario.title, "the whole scenario", f"a peer failed in the middle: {error}"
-                    )
+                await scenario.measure(stage)
+        took = f"{runs} rounds in {time.perf_counter() - began:.0f} s, load {load:.1f} before"
+        stage.report.machine = {"measured": f"{datetime.now(UTC):%Y-%m-%d}, {took}", **stage.report.machine}
         return stage.report
 
 
@@ -90,15 +89,20 @@ async def _stage(
 async def _peers(stage: Stage, stack: AsyncExitStack) -> Mapping[str, Peer]:
     """Those that can be installed and started here; the others are reported with the reason."""
     peers: dict[str, Peer] = {}
+    host = stage.settings.docker_host
     stage.progress.begin("installing and starting the peers", len(CANDIDATES))
+    try:
+        image = await stack.enter_async_context(peer_image(stage.settings.image, host))
+    except PeerFailed as error:
+        stage.report.miss("peers", "all of them", str(error))
+        return peers
     for candidate in CANDIDATES:
         try:
-            image = await peer_image(stage.settings.image, stage.settings.docker_host)
             peers[candidate.name] = await stack.enter_async_context(
-                started(candidate, image, cache_directory(), stage.settings.docker_host)
+                started(candidate, image, cache_directory(), host)
             )
         except PeerFailed as error:
-            stage.report.miss("peers", candidate.name, f"{error}")
+            stage.report.miss("peers", candidate.name, str(error))
         stage.progress.step()
     return peers
 
@@ -112,6 +116,7 @@ async def _swept(engine: DockerEngine, instance: str) -> None:
 def _machine(settings: Settings, digest: str, server: str) -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
+        "sandglass": version("sandglass"),
         "cores": str(os.cpu_count()),
         "memory": f"{memory / 2**30:.1f} GiB",
         "kernel": platform.release(),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.bench.figures import Report
-from orchestrator.bench.peer import Peer
+from orchestrator.bench.peer import Peer, PeerFailed
 from orchestrator.domain.sandbox import RUNNER_CONTRACT, Mount, SandboxSpec
 from orchestrator.settings import Settings
 
@@ -44,7 +44,10 @@ class Stage:
     async def rounds(
         self, title: str, contestants: Mapping[str, Contestant], runs: int | None = None
     ) -> Mapping[str, Sequence[float]]:
-        """Let everybody work once uncounted, then `runs` times in turn, a different one first every time."""
+        """Let everybody work once uncounted, then `runs` times in turn, a different one first every time.
+
+        A peer that fails in the middle is out, with the reason; the others go on.
+        """
         runs = runs or self.runs
         names = list(contestants)
         seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -52,9 +55,14 @@ class Stage:
         for number in range(runs + 1):
             first = number % len(names)
             for name in [*names[first:], *names[:first]]:
-                took = await contestants[name]()
-                if number:
-                    seconds[name].append(took)
+                if name in seconds:
+                    try:
+                        took = await contestants[name]()
+                    except PeerFailed as error:
+                        del seconds[name]
+                        self.report.miss(title, name, f"in round {number}: {error}")
+                    else:
+                        seconds[name] += [took] if number else []
                 self.progress.step()
         return seconds
 

@@ -9,6 +9,7 @@ import pytest
 from orchestrator.bench.bare import BareLoop
 from orchestrator.bench.dockerrun import DockerRun, flags
 from orchestrator.bench.figures import Report
+from orchestrator.bench.peer import PeerFailed
 from orchestrator.bench.stage import Stage
 from orchestrator.engine.docker import DockerEngine
 from orchestrator.engine.seccomp import security_option
@@ -68,6 +69,27 @@ async def test_turns_are_interleaved_and_nobody_is_always_first(stage: Stage) ->
     assert min(min(each) for each in seconds.values()) == 4, "the first round counts for nobody"
     assert isinstance(stage.progress, Silent)
     assert stage.progress.steps == stage.progress.taken == 15
+
+
+async def test_a_peer_that_fails_in_the_middle_is_out(stage: Stage) -> None:
+    """With the reason and without a figure; the others work on."""
+    worked = 0
+
+    async def steady() -> float:
+        return 1.0
+
+    async def weak() -> float:
+        nonlocal worked
+        worked += 1
+        if worked > 2:
+            raise PeerFailed("it fell over")
+        return 1.0
+
+    seconds = await stage.rounds("made up", {"steady": steady, "weak": weak})
+    assert seconds.keys() == {"steady"}
+    assert len(seconds["steady"]) == 4
+    (missing,) = stage.report.unmeasured
+    assert (missing.name, missing.reason) == ("weak", "in round 2: it fell over")
 
 
 async def test_docker_run_gets_the_flags_of_our_lockdown(

@@ -20,7 +20,9 @@ def test_a_short_run_reports_what_it_measured(cli: Cli, tmp_path: Path) -> None:
     warm = [each for each in found["samples"] if each["name"] == "Sandglass warm"]
     missing = [each for each in found["not_measured"] if each["name"] == "Sandglass warm"]
     assert len(warm) + len(missing) == 1, "a figure or a reason, never both and never neither"
-    assert {"cores", "memory", "kernel", "engine", "runtime", "python", "image"} <= found["machine"].keys()
+    assert {"measured", "cores", "memory", "kernel", "engine", "runtime", "python", "image"} <= found[
+        "machine"
+    ].keys()
     text = document.read_text()
     assert text.startswith(f"before\n{BEGIN}\n| ratio")
     assert text.endswith(f"{END}\nafter\n")

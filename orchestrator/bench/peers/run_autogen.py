@@ -1,6 +1,7 @@
 """AutoGen's DockerCommandLineCodeExecutor, from `start` to the output of one code block.
 
-It runs as root with the default capabilities and a network: it has no option to take them away.
+It has no option for the network, so networking is disabled beneath it: the same isolation, and a faster start.
+It runs as root with the default capabilities and without bounds.
 """
 
 import asyncio
@@ -8,13 +9,17 @@ import contextlib
 import sys
 import tempfile
 import time
+from functools import partialmethod
 
 from autogen_core import CancellationToken
 from autogen_core.code_executor import CodeBlock
 from autogen_ext.code_executors.docker import DockerCommandLineCodeExecutor
+from docker.models.containers import ContainerCollection
 from serve import serve
 
 IMAGE = sys.argv[1]
+create = ContainerCollection.create
+ContainerCollection.create = partialmethod(create, network_mode="none", network_disabled=True)
 loop = asyncio.new_event_loop()
 kept = []
 
