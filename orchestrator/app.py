@@ -342,6 +342,13 @@ class Orchestrator:
         """Delete one live file; raises `FileNotFoundOrExpired`."""
         return await self._files.delete(file_id, checked_owner(user_id))
 
+    async def clear_workspace(self, user_id: str | int) -> int:
+        """Remove what lies in the owner's workspace and is no stored file; returns how many files that were.
+
+        Nothing while a program of the owner runs.
+        """
+        return (await self._sweeper.clear(checked_owner(user_id))).files
+
     async def extend_file(self, file_id: str, user_id: str | int, hours: float | None = None) -> StoredFile:
         """Let a file live `hours` from now, a whole lifetime where none are named; as `get_file` raises."""
         if hours is not None and not 0 < hours <= 24 * 365:
@@ -484,6 +491,7 @@ class Orchestrator:
                 lease=timedelta(seconds=self.settings.lease_seconds),
                 keep_containers=self.settings.keep_containers,
                 capacity=self._capacity,
+                disk_reserve=self.settings.disk_reserve,
             )
             if self._maintained and self._maintenance is None:
                 self._maintenance = asyncio.create_task(self.maintain())

@@ -9,6 +9,7 @@
     │   ├── LinkNotFound
     │   ├── QueueFull
     │   ├── RateLimited
+    │   ├── WorkspaceFull
     │   └── ConfigurationError
     └── Fault                           3   ours or the engine's
         ├── ServiceUnavailable
@@ -78,6 +79,10 @@ class RateLimited(Refused):
     def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+
+
+class WorkspaceFull(Refused):
+    """So much over its quota that no code is let into it, not even to delete."""
 
 
 class ConfigurationError(Refused):

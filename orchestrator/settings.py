@@ -40,6 +40,12 @@ class Settings(BaseSettings):
         48, allow_inf_nan=False, description="Lifetime of stored files; -1 means for ever."
     )
     max_file_bytes: int = Field(50 * MB, gt=0, description="Largest stored file, uploaded or generated.")
+    workspace_bytes: int = Field(
+        GIB, ge=MIB, description="What one owner's workspace may hold; past it the program is ended."
+    )
+    workspace_inodes: int = Field(
+        20_000, ge=100, description="Files and directories that one owner's workspace may hold."
+    )
     sweep_interval: float = Field(
         3600, gt=0, allow_inf_nan=False, description="Seconds between sweeps of expired files."
     )
@@ -144,4 +150,6 @@ class Settings(BaseSettings):
             pids=self.pids,
             wall_seconds=self.timeout if timeout is None else timeout,
             file_bytes=self.max_file_bytes,
+            workspace_bytes=self.workspace_bytes,
+            workspace_inodes=self.workspace_inodes,
         )

@@ -85,6 +85,7 @@ class About(nextcord.ClientCog):
         files = await self._services.orchestrator.list_user_files(user_id)
         for file in files:
             await self._services.orchestrator.delete_user_file(file.file_id, user_id)
+        await self._services.orchestrator.clear_workspace(user_id)
         text = f"-# 🧹 {turns} questions are forgotten and {len(files)} files deleted; the day's figures stay"
         await interaction.followup.send(text, ephemeral=True)
 

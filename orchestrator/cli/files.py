@@ -67,6 +67,16 @@ def rm(refs: list[str], owner: str, *, as_json: bool) -> int:
     return errors.DONE
 
 
+def clear(owner: str, *, as_json: bool) -> int:
+    """Remove from the owner's workspace what is no stored file."""
+    removed = ask(lambda orchestrator: orchestrator.clear_workspace(owner))
+    if as_json:
+        show.print_json({"owner": owner, "removed_files": removed})
+    else:
+        show.console().print(show.cell(f"Removed {removed} files of {owner} that were not stored"))
+    return errors.DONE
+
+
 def extend(refs: list[str], owner: str, hours: float | None, *, as_json: bool) -> int:
     """Let files live longer, counted from now."""
 

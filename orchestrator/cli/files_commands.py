@@ -53,6 +53,14 @@ def _files_rm(ref: Refs, owner: Owner = DEFAULT_OWNER, json: Json = False) -> in
     return rm(ref, owner, as_json=json)
 
 
+@files.command("clear")
+def _files_clear(owner: Owner = DEFAULT_OWNER, json: Json = False) -> int:
+    """Remove what programs left in the workspace and is no stored file."""
+    from orchestrator.cli.files import clear
+
+    return clear(owner, as_json=json)
+
+
 @files.command("extend")
 def _files_extend(
     ref: Refs,

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from orchestrator.domain.outcomes import DiskLimit
+
 type RelativePath = bytes
 """A path below a workspace as the kernel has it: bytes, `/`-separated, never starting with `/`."""
 
@@ -53,12 +55,25 @@ class ManifestEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Space:
+    """An amount of disk, used or free; `bytes` are those of allocated blocks, so a hole costs nothing."""
+
+    bytes: int
+    inodes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """The regular files of a workspace at one moment, with what they use in all."""
 
     entries: Mapping[RelativePath, ManifestEntry]
     bytes_used: int
     inodes_used: int
+
+    @property
+    def used(self) -> Space:
+        """What the workspace took up at that moment."""
+        return Space(bytes=self.bytes_used, inodes=self.inodes_used)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +82,13 @@ class Harvest:
 
     files: tuple["HarvestedFile", ...]
     skipped: tuple[SkippedFile, ...]
-    disk_full: bool = False
+    disk_limit: DiskLimit | None = None
+    """The bound of disk that the workspace, or a file in it, was found at."""
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether it was found at one."""
+        return self.disk_limit is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,6 +30,15 @@ class KillReason(StrEnum):
     OPERATOR = "operator"
 
 
+class DiskLimit(StrEnum):
+    """Which bound of disk a program ran into."""
+
+    BYTES = "bytes"
+    INODES = "inodes"
+    FILE = "file"
+    RESERVE = "reserve"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExitStatus:
     """The engine's evidence about a dead container."""
@@ -73,7 +82,12 @@ def decide_outcome(status: ExitStatus, reason: KillReason | None) -> Outcome:
 
 
 def hint_for(
-    outcome: Outcome, limits: Limits, *, exit_code: int | None, reason: KillReason | None = None
+    outcome: Outcome,
+    limits: Limits,
+    *,
+    exit_code: int | None,
+    reason: KillReason | None = None,
+    disk: DiskLimit | None = None,
 ) -> str | None:
     """One line that a person or a model can act on; None for `ok` alone."""
     if outcome is Outcome.OK:
@@ -82,7 +96,10 @@ def hint_for(
         return _exit_hint(exit_code)
     if outcome is Outcome.KILLED and reason is KillReason.OPERATOR:
         return "Killed by an operator. Ask them why before you run it again."
-    return _HINTS[outcome].format(
+    sentence = _HINTS[outcome]
+    if outcome is Outcome.DISK_LIMIT and disk is not None:
+        sentence = _DISK_HINTS[disk]
+    return sentence.format(
         seconds=f"{limits.wall_seconds:g}",
         memory=_size(limits.memory),
         pids=limits.pids,
@@ -105,6 +122,20 @@ _HINTS = {
     Outcome.CANCELLED: "Cancelled before it ended. Run it again when you want the rest.",
     Outcome.KILLED: (
         "Killed by a signal that neither a limit nor an operator sent. Check for os.kill in the code."
+    ),
+}
+
+
+_DISK_HINTS = {
+    DiskLimit.BYTES: "Out of disk: the workspace may hold {workspace}. Delete files in it, or write less.",
+    DiskLimit.INODES: (
+        "Out of disk: the workspace may hold {inodes} files and directories. "
+        "Delete some, or write fewer and larger ones."
+    ),
+    DiskLimit.FILE: "Out of disk: one file may have {file} MB. Write several smaller ones.",
+    DiskLimit.RESERVE: (
+        "Out of disk: the disk of this host is nearly full, so what still writes is ended. "
+        "Write less, or try again later."
     ),
 }
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from orchestrator.domain.files import Manifest, StoredFile
 from orchestrator.domain.limits import Limits
 from orchestrator.domain.sandbox import Mount, SandboxSpec
-from orchestrator.errors import SandglassError
+from orchestrator.errors import SandglassError, WorkspaceFull
 from orchestrator.lifecycle.ports import Sandbox
+from orchestrator.lifecycle.quota import require_room
 from orchestrator.lifecycle.standby import Standby
 from orchestrator.lifecycle.world import Job, World
 
@@ -32,6 +33,10 @@ async def acquire(world: World, job: Job, inputs: Sequence[StoredFile]) -> Acqui
         try:
             await world.standbys.fill(standby, inputs)
             before = await world.workspaces.survey(job.request.owner, job.limits)
+            require_room(before.used, job.limits)
+        except WorkspaceFull:
+            await world.standbys.discard(standby)
+            raise
         except SandglassError:
             await world.standbys.discard(standby)  # its inputs are gone, say: a new container has them
         except BaseException:
@@ -56,7 +61,9 @@ async def acquire_cold(world: World, job: Job, inputs: Sequence[StoredFile]) -> 
         surveying.exception()  # it has been seen: the engine's is told
     sandbox = creating.result()
     try:
-        return Acquired(sandbox=sandbox, before=surveying.result())
+        before = surveying.result()
+        require_room(before.used, job.limits)
+        return Acquired(sandbox=sandbox, before=before)
     except SandglassError:
         with suppress(SandglassError):  # the reaper removes a container whose row is terminal
             await sandbox.remove()

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from orchestrator.domain.files import Harvest, Manifest, StoredFile
+from orchestrator.domain.files import Harvest, Manifest, Space, StoredFile
 from orchestrator.domain.limits import Capacity, Limits
 from orchestrator.domain.operations import LockdownReading, Sample
 from orchestrator.domain.outcomes import ExitStatus, KillReason
@@ -181,6 +181,14 @@ class Workspaces(Protocol):
         ...
 
     async def survey(self, owner: str, limits: Limits) -> Manifest: ...
+
+    async def usage(self, owner: str, limits: Limits, bound: Space) -> Space:
+        """What the workspace takes up while a program may be changing it; past `bound` it need not be all."""
+        ...
+
+    async def room(self) -> Space:
+        """What is free on the disk of the workspaces; no inodes where it does not count them."""
+        ...
 
     async def stage(self, execution_id: str, owner: str, files: Sequence[StoredFile]) -> Path:
         """A new directory with `<file_id>/<filename>` for each file, to be mounted read-only at /inputs."""

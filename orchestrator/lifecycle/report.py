@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from orchestrator.domain.files import Harvest
 from orchestrator.domain.limits import Limits
-from orchestrator.domain.outcomes import ExitStatus, KillReason, Outcome, decide_outcome, hint_for
+from orchestrator.domain.outcomes import DiskLimit, ExitStatus, KillReason, Outcome, decide_outcome, hint_for
 from orchestrator.domain.results import ExecutionResult, Timings
 from orchestrator.lifecycle.output import BoundedStream
 from orchestrator.lifecycle.ports import Clock
@@ -67,6 +67,7 @@ def describe(
     image: str,
     runtime: str,
     warm: bool,
+    disk: DiskLimit | None = None,
 ) -> ExecutionResult:
     """The result of a program that ran, however it ended."""
     outcome = decide_outcome(status, reason)
@@ -77,7 +78,7 @@ def describe(
         success=outcome is Outcome.OK,
         outcome=outcome,
         exit_code=status.exit_code,
-        hint=hint_for(outcome, limits, exit_code=status.exit_code, reason=reason),
+        hint=hint_for(outcome, limits, exit_code=status.exit_code, reason=reason, disk=disk),
         output=stdout.text(),
         error=stderr.text(),
         output_bytes=stdout.total,

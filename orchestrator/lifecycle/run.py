@@ -14,6 +14,7 @@ from orchestrator.domain.sandbox import RUNNER_CONTRACT
 from orchestrator.domain.states import ExecutionState as State
 from orchestrator.errors import EngineFault, LeaseLost, SandglassError
 from orchestrator.lifecycle.acquire import Acquired, acquire, acquire_cold
+from orchestrator.lifecycle.quota import QuotaWatch
 from orchestrator.lifecycle.report import Phases, describe, never_ran
 from orchestrator.lifecycle.supervise import Supervision
 from orchestrator.lifecycle.world import Job, World
@@ -33,6 +34,7 @@ class Run:
         self._acquired: Acquired | None = None
         self._inputs: Sequence[StoredFile] = ()
         self._handed_over_at = world.clock.now()
+        self._quota: QuotaWatch | None = None
         self._phases = Phases(clock=world.clock, queued_at=job.queued_at)
 
     async def to_the_end(self) -> ExecutionResult:
@@ -183,7 +185,8 @@ class Run:
 
     def _supervision(self, acquired: Acquired) -> Supervision:
         job = self._job
-        return Supervision(acquired.sandbox, job.limits, job.control, job.on_output)
+        self._quota = QuotaWatch(self._world, job, acquired.before.used)
+        return Supervision(acquired.sandbox, job.limits, job.control, job.on_output, self._quota.watch)
 
     async def _finish(self, supervision: Supervision, status: ExitStatus) -> ExecutionResult:
         """Harvest the dead container's workspace, and commit what it made with how it ended."""
@@ -228,6 +231,7 @@ class Run:
             image=self._world.image.digest,
             runtime=self._world.runtime,
             warm=self._acquired is not None and self._acquired.standby is not None,
+            disk=(self._quota and self._quota.reached) or harvest.disk_limit,
         )
 
     async def _cancelled(self) -> ExecutionResult:

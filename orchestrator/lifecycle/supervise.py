@@ -1,6 +1,7 @@
 """A started sandbox under guard: hand the code over, follow its output, end it when told, know why."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from orchestrator.domain.limits import Limits
@@ -13,6 +14,10 @@ from orchestrator.lifecycle.ports import Sandbox
 
 _DRAIN_SECONDS = 10.0
 """How long the bytes of a dead container may take to arrive."""
+
+
+type Watch = Callable[[], Coroutine[None, None, None]]
+"""Looks on while the code runs, and tells the control when it has to end."""
 
 
 @dataclass(slots=True)
@@ -33,9 +38,15 @@ class Supervision:
     """Follows one sandbox from start to death."""
 
     def __init__(
-        self, sandbox: Sandbox, limits: Limits, control: Control, on_output: OnOutput | None
+        self,
+        sandbox: Sandbox,
+        limits: Limits,
+        control: Control,
+        on_output: OnOutput | None,
+        watch: Watch | None = None,
     ) -> None:
         self._sandbox = sandbox
+        self._watch = watch
         self._limits = limits
         self._control = control
         self._listener = Listener(on_output)
@@ -53,10 +64,12 @@ class Supervision:
         """As `run` of one that is started, and, where no request is given, has its code already."""
         guard = asyncio.create_task(self._end_when_told())
         pump = asyncio.create_task(self._pump())
+        watching = None if self._watch is None else asyncio.create_task(self._watch())
         try:
             if request is not None:
                 await self._hand_over(request)
             status = await self._sandbox.wait()
+            _end(watching)  # what it would find now ended by itself
             self._listener.hurry()
             await self._drain(pump)
             await self._listener.finish()
@@ -67,6 +80,8 @@ class Supervision:
             raise
         finally:
             guard.cancel()
+            if watching is not None:
+                watching.cancel()
         return status
 
     async def _hand_over(self, request: bytes) -> None:
@@ -100,3 +115,10 @@ class Supervision:
             await asyncio.wait_for(pump, _DRAIN_SECONDS)
         except TimeoutError:
             return
+
+
+def _end(watching: "asyncio.Task[None] | None") -> None:
+    if watching is not None and watching.done():
+        watching.result()  # a watch that broke has watched nothing: say so
+    elif watching is not None:
+        watching.cancel()

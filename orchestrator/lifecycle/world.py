@@ -30,6 +30,8 @@ class World:
     lease: timedelta
     keep_containers: bool = False
     capacity: Capacity | None = None
+    disk_reserve: int = 0
+    """Free bytes of the data disk below which what writes is ended."""
     attestation_id: int | None = None
     """The attack on this host that the executions stand on."""
 

@@ -18,11 +18,13 @@ from orchestrator.domain.files import (
     ManifestEntry,
     RelativePath,
     SkippedFile,
+    Space,
     StoredFile,
     new_file_id,
 )
 from orchestrator.domain.limits import MB, Limits
 from orchestrator.domain.names import safe_path
+from orchestrator.domain.outcomes import DiskLimit
 from orchestrator.errors import FileTooLarge, StorageFault
 from orchestrator.storage.blobs import DirectoryBlobs, StagedBlob
 from orchestrator.storage.filetypes import classify
@@ -47,6 +49,17 @@ def survey_tree(root: Path, limits: Limits) -> Manifest:
         if found.place is Place.VISIBLE and found.kind is not Kind.DIRECTORY
     }
     return Manifest(entries=entries, bytes_used=walk.bytes_used, inodes_used=walk.inodes_used)
+
+
+def measure_tree(root: Path, limits: Limits, bound: Space) -> Space:
+    """What a tree takes up while programs may change it, up to `bound`. Blocks, and raises as `survey_tree`.
+
+    So many names that the walk ends count as an inode too many, however few files they are.
+    """
+    walk = walk_within(root, limits)
+    if walk.count(bound):
+        return Space(bytes=walk.bytes_used, inodes=walk.inodes_used)
+    return Space(bytes=walk.bytes_used, inodes=max(walk.inodes_used, bound.inodes + 1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,16 +89,16 @@ def harvest_tree(root: Path, blobs: DirectoryBlobs, circumstances: Circumstances
     return Harvest(
         files=files,
         skipped=harvest.reports(walk),
-        disk_full=harvest.file_full or _is_full(walk, circumstances.limits),
+        disk_limit=_reached(walk, circumstances.limits, file_full=harvest.file_full),
     )
 
 
-def _is_full(walk: Walk, limits: Limits) -> bool:
-    return (
-        walk.stopped
-        or walk.bytes_used >= limits.workspace_bytes
-        or walk.inodes_used >= limits.workspace_inodes
-    )
+def _reached(walk: Walk, limits: Limits, *, file_full: bool) -> DiskLimit | None:
+    if walk.bytes_used >= limits.workspace_bytes:
+        return DiskLimit.BYTES
+    if walk.stopped or walk.inodes_used >= limits.workspace_inodes:
+        return DiskLimit.INODES
+    return DiskLimit.FILE if file_full else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
 from orchestrator.storage.disk_sweep import (
+    Leavings,
     blob_directories,
     clear_temporary,
     delete_blobs,
@@ -112,6 +113,10 @@ class Sweeper:
         counts = asdict(this.counts)
         log.info("sweep ended", dry_run=this.dry_run, duration=round(duration, 3), **counts)
         return SweepReport(dry_run=this.dry_run, started_at=this.now, duration=duration, **counts)
+
+    async def clear(self, owner: str) -> Leavings:
+        """Remove what is in a workspace and is no stored file; nothing while a program of its owner runs."""
+        return await self._leavings.clear(owner, self._clock.now(), dry_run=False)
 
     async def last_sweep(self) -> datetime | None:
         """When the newest sweep that was no dry run started, if there was one."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from orchestrator.domain.files import ManifestEntry, RelativePath
+from orchestrator.domain.files import ManifestEntry, RelativePath, Space
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STAT_BLOCK = 512
@@ -96,8 +96,20 @@ class Walk:
         self._depth = depth
         self._left = max_entries
         self._closed = False
+        self._bound: Space | None = None
         self._linked: set[tuple[int, int]] = set()
         self._frames: list[_Frame] = []
+
+    def count(self, bound: Space) -> bool:
+        """Take the pass for its counts alone, up to `bound`; False where the entries were too many."""
+        self._bound = bound
+        for _ in self:
+            pass
+        return not self.stopped or self._is_past_bound()
+
+    def _is_past_bound(self) -> bool:
+        bound = self._bound
+        return bound is not None and (self.bytes_used > bound.bytes or self.inodes_used > bound.inodes)
 
     def __iter__(self) -> Iterator[Found]:
         root = os.open(self._root, _DIRECTORY)
@@ -136,20 +148,20 @@ class Walk:
         try:
             with os.scandir(here) as listing:
                 for item in listing:
-                    if self._left <= 0:
+                    if self._left <= 0 or self._is_past_bound():
                         self.stopped = True
                         break
                     self._left -= 1
                     frame.entries += 1
-                    name = os.fsencode(item.name)
                     try:
                         status = item.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
                     self._count(status)
+                    name = os.fsencode(item.name)
                     if stat.S_ISDIR(status.st_mode):
                         frame.pending.append((name, status))
-                    else:
+                    elif self._bound is None:
                         others.append((name, _kind(status.st_mode), entry_of(status)))
         except PermissionError:
             others.append((b"", Kind.UNREADABLE, frame.entry))

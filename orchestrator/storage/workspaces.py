@@ -11,13 +11,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from orchestrator.domain.files import Harvest, Manifest, RelativePath, StoredFile
+from orchestrator.domain.files import Harvest, Manifest, RelativePath, Space, StoredFile
 from orchestrator.domain.limits import Limits
 from orchestrator.errors import InvalidRequest, SandglassError, StorageFault
 from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
-from orchestrator.storage.harvest import Circumstances, harvest_tree, survey_tree
+from orchestrator.storage.harvest import Circumstances, harvest_tree, measure_tree, survey_tree
 from orchestrator.storage.holds import is_under_way
 from orchestrator.storage.staging import Staging
 from orchestrator.storage.tables import files as files_table
@@ -58,7 +58,7 @@ class DirectoryWorkspaces:
         self._uid_base = uid_base
 
     async def open(self, owner: str) -> tuple[Path, int]:
-        """The owner's workspace and uid, made on first use; copies of expired files are gone from it."""
+        """The owner's workspace and uid, made on first use; copies of files that ended are gone from it."""
         path, uid = self.path(owner), await self._uid(owner)
         with _disk_faults(self.root):
             await asyncio.to_thread(_prepare, path, uid)
@@ -69,6 +69,17 @@ class DirectoryWorkspaces:
         """The manifest of the workspace as it is now."""
         with _disk_faults(self.root):
             return await asyncio.to_thread(survey_tree, self.path(owner), limits)
+
+    async def usage(self, owner: str, limits: Limits, bound: Space) -> Space:
+        """What the workspace takes up while a program may be changing it; past `bound` counting ends."""
+        with _disk_faults(self.root):
+            return await asyncio.to_thread(measure_tree, self.path(owner), limits, bound)
+
+    async def room(self) -> Space:
+        """What is free on the disk of the workspaces; no inodes where it does not count them."""
+        with _disk_faults(self.root):
+            free = await asyncio.to_thread(os.statvfs, self.root)
+        return Space(bytes=free.f_bavail * free.f_frsize, inodes=free.f_favail)
 
     async def harvest(self, owner: str, before: Manifest, limits: Limits) -> Harvest:
         """Write blobs of what is new or changed since `before`; only when the container is dead."""
@@ -106,11 +117,11 @@ class DirectoryWorkspaces:
         return await asyncio.to_thread(self.staging.staged)
 
     async def expire(self, owner: str) -> int:
-        """Remove the workspace copies of this owner's expired files; one query where there are none."""
+        """Remove the workspace copies of this owner's expired and deleted files; one query where are none."""
         now = self._clock.now()
         expired = sa.and_(
             files_table.c.owner == owner,
-            files_table.c.expires_at <= now,
+            sa.or_(files_table.c.expires_at <= now, files_table.c.deleted_at.is_not(None)),
             files_table.c.workspace_path.is_not(None),
             # Who warms up beside a running program leaves its files alone.
             ~is_under_way(owner),

@@ -32,6 +32,7 @@ TABLE = {
     "LinkNotFound": 2,
     "QueueFull": 2,
     "RateLimited": 2,
+    "WorkspaceFull": 2,
     "ConfigurationError": 2,
     "Fault": 3,
     "ServiceUnavailable": 3,

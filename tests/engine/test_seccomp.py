@@ -1,5 +1,6 @@
 """The filter of system calls: nothing that engines block is allowed, and ordinary programs notice nothing."""
 
+import errno
 import json
 from typing import Any
 
@@ -135,7 +136,8 @@ def test_only_these_calls_are_allowed_under_conditions() -> None:
         assert all(rule["args"] for rule in rules(name)), name
     assert [(rule["action"], rule["errnoRet"]) for rule in rules("clone3")] == [("SCMP_ACT_ERRNO", 38)]
     listed: Any = profile()["syscalls"]
-    assert {name for rule in listed for name in rule["names"]} == {*ORDINARY, *conditional, "clone3"}
+    fallen_back = {"clone3", "fallocate"}
+    assert {name for rule in listed for name in rule["names"]} == {*ORDINARY, *conditional, *fallen_back}
 
 
 def test_the_option_is_the_profile() -> None:
@@ -155,6 +157,20 @@ async def test_every_class_of_call_is_refused(docker_engine: DockerEngine, run: 
     answers = json.loads(out)
     allowed = {name: answer for name, answer in answers.items() if answer != "EPERM"}
     assert (allowed, len(answers)) == ({}, len(calls))
+
+
+async def test_blocks_cannot_be_reserved_unwritten(docker_engine: DockerEngine, run: Any) -> None:
+    """EOPNOTSUPP, which the C library takes as "write them": no file grows faster than it is written."""
+    code = f"""
+CALLS = {{'fallocate': 'syscall(285, 3, 0, ctypes.c_long(0), ctypes.c_long(4096))'}}
+{PROBE}
+os.posix_fallocate(os.open('reserved', os.O_RDWR | os.O_CREAT), 0, 8192)
+print(os.stat('reserved').st_size)
+"""
+    status, out, err = await run(docker_engine, code)
+    assert status.exit_code == 0, err
+    answer, size = out.splitlines()
+    assert (json.loads(answer), size) == ({"fallocate": errno.errorcode[errno.EOPNOTSUPP]}, b"8192")
 
 
 async def test_clone3_is_unknown_so_that_libraries_fall_back(docker_engine: DockerEngine, run: Any) -> None:

@@ -1,0 +1,44 @@
+"""Attacks on the disk: each ends at the quota or soon after it, and its owner gets out by their own code."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator import Orchestrator, Outcome
+from orchestrator.domain.limits import GIB
+
+ATTACKS = {
+    "many large files": """
+import os
+block = os.urandom(2**20)
+for number in range(10**6):
+    with open(f'{number}.bin', 'wb', 0) as file:
+        for _ in range(47): file.write(block)
+""",
+    "files without end": """
+import os
+for number in range(10**9):
+    os.close(os.open(f'{number}.txt', os.O_WRONLY | os.O_CREAT))
+""",
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda name: str(name).replace(" ", "-"))
+async def test_the_disk_is_not_filled_past_the_quota_by_much(
+    victim: Orchestrator, data_dir: Path, attack: str
+) -> None:
+    """The defaults end it with an overshoot that is bounded, and the workspace is empty by the next run."""
+    result = await victim.execute_code(ATTACKS[attack], "attacker", timeout=60)
+    assert result.outcome is Outcome.DISK_LIMIT, result.error
+    assert result.hint is not None
+    assert result.hint.startswith("Out of disk: the workspace may hold")
+    assert result.generated_files
+    sizes = [entry.stat().st_blocks * 512 for entry in os.scandir(data_dir / "workspaces" / "attacker")]
+    assert sum(sizes) < 2 * GIB
+    assert len(sizes) < 2 * 20_000
+    cleaning = "import os\nfor name in os.listdir(): os.unlink(name)\nprint(os.listdir())"
+    if sum(sizes) < 1.5 * GIB and len(sizes) < 30_000:
+        assert (await victim.execute_code(cleaning, "attacker")).output == "[]\n"
+    else:
+        await victim.clear_workspace("attacker")
