@@ -77,6 +77,10 @@ class Sandglass(Protocol):
         """Delete it."""
         ...
 
+    async def clear_workspace(self, user_id: str | int) -> int:
+        """Remove what lies in the workspace and is no stored file; how many files that were."""
+        ...
+
     async def extend_file(self, file_id: str, user_id: str | int, hours: float | None = None) -> StoredFile:
         """Let it live `hours` from now."""
         ...

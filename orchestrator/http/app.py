@@ -165,6 +165,10 @@ def _add_files(app: FastAPI, orchestrator: Orchestrator) -> None:
     async def delete_user_file(owner: str, ref: str) -> StoredFile:
         return await orchestrator.delete_user_file(ref, owner)
 
+    @app.delete("/v1/owners/{owner}/workspace")
+    async def clear_workspace(owner: str) -> int:
+        return await orchestrator.clear_workspace(owner)
+
     @app.api_route("/v1/owners/{owner}/file/content", methods=["GET", "HEAD"])
     async def load_file(owner: str, ref: str) -> Response:
         return Download(*await orchestrator.open_file(ref, owner))

@@ -174,6 +174,10 @@ class RemoteOrchestrator:
         """See `Orchestrator.delete_user_file`."""
         return await self._ask(_FILE, "DELETE", _file(user_id, file_id))
 
+    async def clear_workspace(self, user_id: str | int) -> int:
+        """See `Orchestrator.clear_workspace`."""
+        return await self._ask(_NUMBER, "DELETE", f"{_owner(user_id)}/workspace")
+
     async def extend_file(self, file_id: str, user_id: str | int, hours: float | None = None) -> StoredFile:
         """See `Orchestrator.extend_file`."""
         return await self._ask(_FILE, "POST", _file(user_id, file_id, "/extend", hours=hours))

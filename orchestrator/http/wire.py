@@ -25,6 +25,7 @@ _STATUS: Mapping[type[SandglassError], int] = {
     errors.FileTooLarge: 413,
     errors.QueueFull: 429,
     errors.RateLimited: 429,
+    errors.WorkspaceFull: 409,
     errors.EngineUnavailable: 503,
     errors.ImageMissing: 503,
     errors.DiskReserveReached: 503,

@@ -32,6 +32,7 @@ EVERYTHING = [
     ("PUT", "/v1/owners/u/upload?filename=x"),
     ("GET", "/v1/owners/u/file?ref=x"),
     ("DELETE", "/v1/owners/u/file?ref=x"),
+    ("DELETE", "/v1/owners/u/workspace"),
     ("GET", "/v1/owners/u/file/content?ref=x"),
     ("POST", "/v1/owners/u/file/extend?ref=x"),
     ("POST", "/v1/owners/u/file/link?ref=x"),

@@ -182,6 +182,15 @@ async def test_files_are_stored_listed_loaded_extended_and_deleted(
     assert await sandglass.list_user_files("u") == [longer]
 
 
+async def test_what_is_no_stored_file_is_cleared(sandglass: Sandglass) -> None:
+    """What a program left behind a dot goes, what it made in sight is stored and stays."""
+    code = "import os\nos.mkdir('.cache')\nfor path in ('.cache/a', 'kept.txt'): open(path, 'w').close()"
+    assert (await sandglass.execute_code(code, "u")).success
+    assert await sandglass.clear_workspace("u") == 1
+    left = await sandglass.execute_code("import os\nprint(os.listdir())", "u")
+    assert left.output == "['kept.txt']\n"
+
+
 async def test_a_hostile_name_is_stored_and_found_under_its_safe_form(
     sandglass: Sandglass, orchestrator: Orchestrator
 ) -> None:
