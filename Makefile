@@ -81,6 +81,14 @@ bench-figures: setup engine image ## Measure everything on a quiet machine; figu
 	@$(BIN)/sandglass bench --peers --json --plot orchestrator/bench/benchmark.png --markdown README.md \
 	    $(BENCH_ARGS) > .venv/bench.json && mv .venv/bench.json orchestrator/bench/committed.json
 
+.PHONY: bench-bot
+bench-bot: setup engine image ## Measure what of a computed answer in Discord is our own time (BENCH_ARGS="--check")
+	@$(BIN)/python -m tests.bot.bench $(BENCH_ARGS)
+
+.PHONY: soak
+soak: setup engine image ## Fifty people in fifty channels at once, against the local Discord (SECONDS=600)
+	@$(BIN)/python -m tests.bot.soak --seconds $(or $(SECONDS),600)
+
 ##@ Run it
 
 .PHONY: chat

@@ -9,6 +9,7 @@ import nextcord
 import structlog
 
 from bot import buttons, markdown
+from bot.connection import Edits
 from bot.delivery import Parcel
 from bot.show import as_files
 
@@ -33,11 +34,13 @@ class Answer:
         self,
         question: nextcord.Message,
         on_message: Callable[[nextcord.Message], Awaitable[None]],
+        edits: Edits,
         *,
         into: nextcord.PartialMessage | None = None,
     ) -> None:
         self._question = question
         self._on_message = on_message
+        self._edits = edits
         self._into = into
         self._text = ""
         self._messages: list[Writable] = []
@@ -98,6 +101,13 @@ class Answer:
         await self._show(parts, parcels, final=True)
 
     async def _edit_along(self) -> None:
+        self._edits.writers += 1
+        try:
+            await self._until_closed()
+        finally:
+            self._edits.writers -= 1
+
+    async def _until_closed(self) -> None:
         while not self._closing.is_set():
             await self._dirty.wait()
             self._dirty.clear()
@@ -110,7 +120,7 @@ class Answer:
                 # One edit less; the next one, or the last, says everything.
                 log.warning("edit failed", status=error.status)
             try:
-                async with asyncio.timeout(_INTERVAL):
+                async with asyncio.timeout(self._edits.interval):
                     await self._closing.wait()
             except TimeoutError:
                 continue

@@ -72,7 +72,7 @@ class Chat:
 
     async def code_is_coming(self) -> None:
         """See `Listener`."""
-        await self._services.orchestrator.prewarm(_OWNER)
+        self._services.warmer.coming(_OWNER)
 
     async def began(self, execution_id: str, code: str) -> None:  # noqa: ARG002
         """See `Witness`."""

@@ -7,8 +7,10 @@ import aiohttp
 import nextcord
 import openai
 
-from bot.connection import intents
+from bot.client import SandglassClient
+from bot.registry import differences
 from bot.services import Services
+from bot.turns import Turns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +62,16 @@ async def _discord(services: Services) -> Finding:
     token = services.settings.discord_token
     if token is None:
         return Finding(part="discord", good=False, sentence="DISCORD_TOKEN is not set: set it")
-    client = nextcord.Client(intents=intents())
+    client = SandglassClient(services, Turns())
     try:
         await client.login(token.get_secret_value())
         assert client.user is not None
-        return Finding(part="discord", good=True, sentence=f"logged in as {client.user.name}")
+        if wrong := await differences(client) and await differences(client, mend=True):
+            sentence = f"it keeps other commands than it is given ({'; '.join(wrong)}): check again later"
+            return Finding(part="discord", good=False, sentence=sentence)
+        return Finding(
+            part="discord", good=True, sentence=f"logged in as {client.user.name}, its commands are ours"
+        )
     except nextcord.LoginFailure:
         return Finding(part="discord", good=False, sentence="the token was refused: set DISCORD_TOKEN")
     except (nextcord.DiscordException, aiohttp.ClientError, OSError) as error:

@@ -13,10 +13,11 @@ from bot.clicks import Clicks
 from bot.cogs.about import About
 from bot.cogs.files import Files
 from bot.cogs.talk import Talk
-from bot.connection import Unshared, intents
+from bot.connection import intents, pace
 from bot.dialogue import Dialogue
 from bot.interactions import Asked, costs, refuse, user_of, who_asks
 from bot.policy import Who
+from bot.registry import differences
 from bot.services import Services
 from bot.traces import trace
 from bot.turns import TooManyError, Turns
@@ -40,9 +41,7 @@ class SandglassClient(nextcord.Client):
         )
         self.services = services
         self.turns = turns
-        # nextcord takes equal bucket names for one bucket; Discord counts each channel by itself. Without
-        # this fifty channels would share the five messages in five seconds of one.
-        self.http._buckets = Unshared()  # noqa: SLF001
+        pace(self)
         self._clicks = Clicks(services, turns)
         for cog in (Talk(services, turns), Files(services), About(services)):
             self.add_cog(cog)
@@ -54,6 +53,8 @@ class SandglassClient(nextcord.Client):
         for wait in _SYNC_AGAIN:
             try:
                 await super().on_connect()
+                if wrong := await differences(self):
+                    log.error("Discord keeps other commands than it was given", commands=wrong)
             except (nextcord.HTTPException, aiohttp.ClientError, OSError) as error:
                 log.warning("commands not synced", again_in=wait, **trace(error))
                 await asyncio.sleep(wait)
@@ -107,6 +108,7 @@ class SandglassClient(nextcord.Client):
         self, message: nextcord.Message, who: Who, into: nextcord.PartialMessage | None = None
     ) -> None:
         """Answer a message that passed every gate."""
+        self.services.warmer.coming(who.user)
         room = await self._is_room(message.channel)
         dialogue = Dialogue(self.services, self.turns, message, me=self.me, who=who, room=room, into=into)
         try:
@@ -119,7 +121,7 @@ class SandglassClient(nextcord.Client):
         if event.guild_id is None or await self.services.store.is_ours(event.channel_id):
             who = Who.of(event.user_id, event.channel_id, event.guild_id, ())
             if event.user_id != self.me and (await self.services.policy.rules()).admits(who):
-                await self.services.orchestrator.prewarm(event.user_id)
+                self.services.warmer.coming(event.user_id)
 
     async def on_raw_message_edit(self, event: nextcord.RawMessageUpdateEvent) -> None:
         """The author changed a question: answer it again, into the same message."""

@@ -1,8 +1,12 @@
 """What a client is told of the connection: which events to ask for, and how requests are counted."""
 
+import asyncio
+import time
+from collections import deque
 from typing import Any
 
 import nextcord
+from nextcord.http import GlobalRateLimit
 
 
 def intents() -> nextcord.Intents:
@@ -19,3 +23,60 @@ class Unshared(dict[str, Any]):
 
     def __setitem__(self, name: str, bucket: Any) -> None:
         """Forget it."""
+
+
+_IN_A_SECOND = 45
+"""Requests; Discord allows 50, and others than us may count a little differently."""
+
+
+class Paced(GlobalRateLimit):
+    """Never more than so many requests in any second.
+
+    nextcord counts in seconds of its own, which are not Discord's: it may send fifty at the end of one and
+    fifty at the beginning of the next.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limit = self.remaining = _IN_A_SECOND
+        self._sent: deque[float] = deque(maxlen=_IN_A_SECOND)
+
+    async def acquire(self) -> bool:
+        """Wait for a place in the second that ends now."""
+        while early := self._early():  # noqa: ASYNC110  (time passes without an event)
+            await asyncio.sleep(early)
+        self._sent.append(time.monotonic())
+        return await super().acquire()
+
+    def _early(self) -> float:
+        """Seconds until the oldest of a full second is out of it."""
+        return max(0.0, self._sent[0] + 1.1 - time.monotonic()) if len(self._sent) == _IN_A_SECOND else 0.0
+
+
+def pace(client: nextcord.Client) -> None:
+    """Let a client count as Discord does: its requests in any second, and each channel by itself."""
+    http: Any = client.http
+    # nextcord takes equal bucket names for one bucket. Without this fifty channels would share the five
+    # messages in five seconds of one.
+    http._buckets = Unshared()  # noqa: SLF001
+
+    def paced(auth: str | None, _most: int) -> Paced:
+        made = http._global_rate_limits[auth] = Paced()  # noqa: SLF001
+        return made
+
+    http._make_global_rate_limit = paced  # noqa: SLF001
+
+
+class Edits:
+    """How often an answer that is being written is shown anew, by how many are being written."""
+
+    _ONE = 1.05
+    _ALL_IN_A_SECOND = 20
+
+    def __init__(self) -> None:
+        self.writers = 0
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two edits of one message: one, and more in a crowd, for results go first."""
+        return max(self._ONE, self.writers / self._ALL_IN_A_SECOND)

@@ -67,21 +67,27 @@ async def pack(
 async def _parcel(
     orchestrator: Sandglass, owner: str, file: StoredFile, limit: int
 ) -> tuple[Parcel | None, str | None]:
-    shown = name(file.filename)
-    kept = f"-# 📦 {shown} ({size(file.size)}) is over Discord's {size(limit)} a file here: it is kept, "
-    kept += f"and code can read it as {name(file.file_id, 90)} until it expires."
     if file.size <= limit:
         return Parcel(filename=file.filename, data=await orchestrator.load_file(file.file_id, owner)), None
     if file.type in _PACKED_ALREADY or file.size > _ZIP_AT_MOST:
-        return None, kept
+        return None, await _kept(orchestrator, owner, file, limit)
     data = await orchestrator.load_file(file.file_id, owner)
     packed = await asyncio.to_thread(zipped, [Parcel(filename=file.filename, data=data)])
     if len(packed) > limit:
-        return None, kept
+        return None, await _kept(orchestrator, owner, file, limit)
     return (
         Parcel(filename=f"{file.filename}.zip", data=packed),
-        f"-# 🗜️ {shown} was zipped from {size(file.size)} to {size(len(packed))}.",
+        f"-# 🗜️ {name(file.filename)} was zipped from {size(file.size)} to {size(len(packed))}.",
     )
+
+
+async def _kept(orchestrator: Sandglass, owner: str, file: StoredFile, limit: int) -> str:
+    """The sentence of a file that no message here can carry: where it can be had instead."""
+    head = f"-# 📦 {name(file.filename)} ({size(file.size)}) is over Discord's {size(limit)} a file here: "
+    if (link := await orchestrator.link(file.file_id, owner)) is not None:
+        return f"{head}fetch it from <{link}>"
+    where = "`/download` gives it where your own limit is higher, " if file.size <= REQUEST_BYTES else ""
+    return f"{head}it is kept, {where}code can read or split it as {name(file.file_id, 90)}."
 
 
 def zipped(parcels: Sequence[Parcel]) -> bytes:

@@ -67,7 +67,7 @@ class Dialogue:
         self._who = who
         self._room = room
         self._again = into is not None
-        self._answer = Answer(message, self._ours, into=into)
+        self._answer = Answer(message, self._ours, services.edits, into=into)
         self._show = Show(
             services,
             ChannelPlace(message.channel, message.guild),
@@ -76,7 +76,6 @@ class Dialogue:
             on_message=self._ours,
         )
         self._owner = str(message.author.id)
-        self._prewarmed = False
 
     async def run(self, turn: Turn) -> None:
         """Wait for the author's earlier questions, then answer; every end is said in the answer."""
@@ -93,7 +92,7 @@ class Dialogue:
             await self._close(["⏹️ stopped"])
             raise
         except SandglassError as error:
-            notes = [f"⚠️ {error}"]
+            notes = [f"⚠️ {markdown.one_line(str(error))}"]
         except nextcord.HTTPException as error:
             log.warning("answer not delivered", question_id=self._message.id, status=error.status)
             notes = ["⚠️ Discord refused a part of this answer: ask again."]
@@ -108,9 +107,7 @@ class Dialogue:
 
     async def code_is_coming(self) -> None:
         """See `Listener`: make ready for code while the model still writes it."""
-        if not self._prewarmed:
-            self._prewarmed = True
-            await self._services.orchestrator.prewarm(self._owner)
+        self._services.warmer.coming(self._owner)
 
     async def _work(self) -> list[str]:
         rules = await self._services.policy.rules()

@@ -7,7 +7,8 @@ from importlib.resources import files
 
 from bot.model import Usage
 from bot.policy import Budget, Rules, Who
-from bot.store import Spent, Store
+from bot.store import Store
+from bot.tables import Spent
 
 _MILLION = 1_000_000
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import nextcord
 
 from bot.conversation import files_note, system_prompt
-from bot.markdown import name
+from bot.markdown import name, one_line
 from bot.memory import tokens, trimmed
 from bot.model import Message, Picture, Text
 from bot.render import size
@@ -53,7 +53,7 @@ async def store_uploads(services: Services, message: nextcord.Message) -> Upload
             data = await each.read()
             kept = await services.orchestrator.upload_file(owner, data, each.filename)
         except (SandglassError, nextcord.HTTPException) as error:
-            why = str(error) if isinstance(error, SandglassError) else "Discord did not give it out"
+            why = one_line(str(error)) if isinstance(error, SandglassError) else "Discord did not give it out"
             refused.append(f"{name(each.filename)} was not kept: {why}")
             continue
         told.append(f"- {kept.filename!r} id={kept.file_id} {kept.size} bytes, {kept.media_type}")

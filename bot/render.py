@@ -30,6 +30,8 @@ def status_line(run: Run) -> str:
     ]
     if result.installed_packages:
         words.append("installed " + ", ".join(name(each, 30) for each in result.installed_packages[:5]))
+    if result.failed_packages:
+        words.append("not installed " + ", ".join(name(each, 30) for each in result.failed_packages[:5]))
     if result.truncated:
         words.append("output shortened")
     lines = ["-# " + " · ".join(words)]

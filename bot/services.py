@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.connection import Edits
 from bot.model import Model, connect
 from bot.money import load_prices
 from bot.policy import Policy
 from bot.settings import BotSettings
 from bot.store import Store, open_store
+from bot.warm import Warmer
 from orchestrator import Sandglass, SystemClock
 
 
@@ -24,6 +26,8 @@ class Services:
     policy: Policy
     clock: SystemClock
     model: Callable[[str], Model] | None
+    warmer: Warmer
+    edits: Edits
 
     async def model_of(self, user_id: int) -> Model | None:
         """The model that a person talks to: their choice while it is offered, else the default."""
@@ -44,12 +48,18 @@ async def open_services(
     policy = await Policy.open(settings.policy)
     path = settings.bot_database or data_dir / "bot.sqlite3"
     await asyncio.to_thread(load_prices)
+    warmer = Warmer(orchestrator)
     async with open_store(path) as store, connect(settings) as model:
-        yield Services(
-            settings=settings,
-            orchestrator=orchestrator,
-            store=store,
-            policy=policy,
-            clock=SystemClock(),
-            model=model,
-        )
+        try:
+            yield Services(
+                settings=settings,
+                orchestrator=orchestrator,
+                store=store,
+                policy=policy,
+                clock=SystemClock(),
+                model=model,
+                warmer=warmer,
+                edits=Edits(),
+            )
+        finally:
+            await warmer.close()

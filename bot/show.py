@@ -20,6 +20,10 @@ log = structlog.get_logger(__name__)
 
 _PATIENCE = 1.0
 """Seconds before a running execution is announced; most end sooner."""
+_LOOK_AGAIN = 2.0
+"""Seconds between two looks at the line; an edit of ours is never sooner after another."""
+_ROOM_FOR_NOTES = 1_800
+_RUNNING = "-# ⏳ running"
 
 
 class Place(Protocol):
@@ -96,16 +100,40 @@ class Show:
             async with asyncio.timeout(_PATIENCE):
                 await over.wait()
                 return None
-        status = await self._services.orchestrator.get_interpreter_status()
-        words = f" · {status.queued} waiting for a place" if status.queued else ""
-        view = buttons.stop_run(execution_id)
+        sign = await self._sign(execution_id)
         try:
-            message = await self._place.send(f"-# ⏳ running{words}", (), view)
+            message = await self._place.send(sign, (), buttons.stop_run(execution_id))
         except nextcord.HTTPException as error:
             log.warning("execution not announced", status=error.status)
             return None
         await self._on_message(message)
+        while sign != _RUNNING and not over.is_set():
+            sign = await self._follow(message, execution_id, sign, over)
         return message
+
+    async def _follow(
+        self, message: nextcord.Message, execution_id: str, sign: str, over: asyncio.Event
+    ) -> str:
+        """Wait a little, then show how far the line has moved."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_AGAIN):
+                await over.wait()
+                return sign
+        now = await self._sign(execution_id)
+        if now != sign:
+            try:
+                await message.edit(content=now)
+            except nextcord.HTTPException as error:
+                log.warning("place in the line not shown", status=error.status)
+        return now
+
+    async def _sign(self, execution_id: str) -> str:
+        try:
+            place = await self._services.orchestrator.position(execution_id)
+        except SandglassError:
+            # It is entered into the index only now, or has just ended.
+            return _RUNNING
+        return f"-# ⏳ queued: number {place} in the line" if place else _RUNNING
 
     async def _announced(self) -> nextcord.Message | None:
         """The announcement, if it was made or is being made; one that still waits is called off."""
@@ -123,11 +151,13 @@ class Show:
                 self._services.orchestrator, run.owner, made, limit=self._place.limit, extra=extra
             )
         except SandglassError as error:
-            delivery, note = Delivery(messages=(), notes=()), f"-# ⚠️ {error}"
+            delivery, note = Delivery(messages=(), notes=()), f"-# ⚠️ {markdown.one_line(str(error))}"
         head = "\n".join(filter(None, (render.status_line(run), inline, note)))
-        notes = "\n".join(delivery.notes[:5])
-        room = markdown.LIMIT - len(head) - len(notes) - 4
-        content = "\n".join(filter(None, (head, notes, render.file_lines(made, room))))[: markdown.LIMIT]
+        content = head
+        for line in delivery.notes:
+            if len(content) + len(line) < _ROOM_FOR_NOTES:
+                content += f"\n{line}"
+        content += f"\n{render.file_lines(made, markdown.LIMIT - len(content) - 1)}" if made else ""
         first, *others = delivery.messages or ((),)
         view = buttons.after_run(run.execution_id) if run.result else None
         if announced is None:

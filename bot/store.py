@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 
 from bot.memory import dumped, loaded
 from bot.model import Message, Usage
-from bot.tables import Base, ChoiceRow, LedgerRow, MessageRow, ResetRow, ThreadRow, TurnRow
+from bot.tables import Base, ChoiceRow, LedgerRow, MessageRow, ResetRow, Spent, ThreadRow, TurnRow
 from bot.unbroken import unbroken
 
 _LONGEST_CHAIN = 200
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spent:
-    """Sums of the ledger."""
-
-    tokens: int
-    dollars: float
-    cpu_seconds: float
 
 
 class Store:
@@ -48,23 +38,21 @@ class Store:
         exchange: Sequence[Message],
     ) -> None:
         """Write a turn, or what it has become after an edit of its question."""
-        row = TurnRow(
-            question_id=question_id,
-            channel_id=channel_id,
-            author_id=author_id,
-            parent_id=parent_id,
-            created_at=at,
-            exchange=dumped(exchange),
+        await self._merge(
+            TurnRow(
+                question_id=question_id,
+                channel_id=channel_id,
+                author_id=author_id,
+                parent_id=parent_id,
+                created_at=at,
+                exchange=dumped(exchange),
+            )
         )
-        async with self._sessions.begin() as session:
-            await session.merge(row)
 
     @unbroken
     async def ours(self, message_id: int, question_id: int, channel_id: int) -> None:
         """Note that a message of ours belongs to a question."""
-        row = MessageRow(message_id=message_id, question_id=question_id, channel_id=channel_id)
-        async with self._sessions.begin() as session:
-            await session.merge(row)
+        await self._merge(MessageRow(message_id=message_id, question_id=question_id, channel_id=channel_id))
 
     @unbroken
     async def question_of(self, message_id: int) -> int | None:
@@ -120,8 +108,7 @@ class Store:
     @unbroken
     async def reset(self, channel_id: int, user_id: int, at: datetime) -> None:
         """Let a person's memory in a channel begin anew."""
-        async with self._sessions.begin() as session:
-            await session.merge(ResetRow(channel_id=channel_id, user_id=user_id, at=at))
+        await self._merge(ResetRow(channel_id=channel_id, user_id=user_id, at=at))
 
     @unbroken
     async def since(self, channel_id: int, user_id: int) -> datetime | None:
@@ -146,8 +133,7 @@ class Store:
     @unbroken
     async def choose(self, user_id: int, model: str) -> None:
         """Note a person's model."""
-        async with self._sessions.begin() as session:
-            await session.merge(ChoiceRow(user_id=user_id, model=model))
+        await self._merge(ChoiceRow(user_id=user_id, model=model))
 
     @unbroken
     async def choice(self, user_id: int) -> str | None:
@@ -170,19 +156,19 @@ class Store:
     ) -> None:
         """Add to the ledger."""
         used = usage or Usage()
-        row = LedgerRow(
-            at=at,
-            user_id=user_id,
-            guild_id=guild_id,
-            model=model,
-            prompt=used.prompt,
-            cached=used.cached,
-            completion=used.completion,
-            dollars=dollars,
-            cpu_seconds=cpu_seconds,
+        await self._merge(
+            LedgerRow(
+                at=at,
+                user_id=user_id,
+                guild_id=guild_id,
+                model=model,
+                prompt=used.prompt,
+                cached=used.cached,
+                completion=used.completion,
+                dollars=dollars,
+                cpu_seconds=cpu_seconds,
+            )
         )
-        async with self._sessions.begin() as session:
-            session.add(row)
 
     @unbroken
     async def spent(
@@ -233,6 +219,10 @@ class Store:
             await session.execute(delete(ChoiceRow).where(ChoiceRow.user_id == user_id))
             await session.execute(delete(ResetRow).where(ResetRow.user_id == user_id))
         return count or 0
+
+    async def _merge(self, row: Base) -> None:
+        async with self._sessions.begin() as session:
+            await session.merge(row)
 
 
 @asynccontextmanager

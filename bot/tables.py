@@ -1,5 +1,6 @@
 """The bot's own small tables, in a file of their own."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -92,3 +93,12 @@ class ChoiceRow(Base):
 
     user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     model: Mapped[str] = mapped_column(String(200))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """Sums of the ledger."""
+
+    tokens: int
+    dollars: float
+    cpu_seconds: float

@@ -12,6 +12,7 @@ from orchestrator import Sandglass, SandglassError, StoredFile
 _SEEN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _SEEN_BYTES = 4_000_000
 _SEEN_AT_ONCE = 4
+_MOST_PACKAGES = 20
 
 
 class Witness(Protocol):
@@ -63,6 +64,7 @@ class Toolbox:
             raise BadArgumentsError("'files' must be a list of file ids or names, or be left out.")
         if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
             raise BadArgumentsError("'timeout' must be a number of seconds, or be left out.")
+        packages = _packages(values.get("packages"))
         execution_id = new_execution_id()
         await self.witness.began(execution_id, code)
         run = await execute(
@@ -72,6 +74,7 @@ class Toolbox:
             execution_id=execution_id,
             files=files or None,
             timeout=timeout,
+            packages=packages,
         )
         await self.witness.ended(run)
         made = run.result.generated_files if run.result else ()
@@ -125,6 +128,14 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     return value
 
 
+def _packages(value: object) -> list[str]:
+    if value is None:
+        return []
+    if not (isinstance(value, list) and all(isinstance(each, str) and len(each) <= 100 for each in value)):
+        raise BadArgumentsError("'packages' must be a list of package names, or be left out.")
+    return value[:_MOST_PACKAGES]
+
+
 def _schema(required: list[str], **properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
@@ -149,6 +160,11 @@ TOOLS: tuple[ToolSpec, ...] = (
                 "description": "File ids or names that the program may read; all of them when left out.",
             },
             timeout={"type": "number", "description": "Seconds of wall time, 60 when left out, 300 at most."},
+            packages={
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Packages beyond the usual scientific ones that the program needs.",
+            },
         ),
     ),
     ToolSpec(name="list_files", description="The user's stored files, newest first.", parameters=_schema([])),

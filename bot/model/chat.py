@@ -1,12 +1,11 @@
 """Chat Completions, which most compatible servers speak."""
 
 import secrets
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from openai import AsyncOpenAI
-
-from bot.model.faults import broken, in_one_sentence, too_long, while_streaming
+from bot.model.adapter import Adapter, Heard, Json
+from bot.model.faults import broken, too_long
 from bot.model.port import (
     CallBegun,
     Event,
@@ -22,18 +21,14 @@ from bot.model.port import (
     Usage,
 )
 
-type Json = dict[str, Any]
 
-
-class ChatModel:
+class ChatModel(Adapter):
     """A model behind `/chat/completions`."""
 
-    def __init__(self, client: AsyncOpenAI, name: str) -> None:
-        self._client = client
-        self.name = name
+    def _heard(self) -> Heard:
+        return _Heard()
 
-    async def turn(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[Event]:
-        """See `Model.turn`."""
+    async def _ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
         request: Json = {
             "model": self.name,
             "messages": list(_conversation(messages)),
@@ -42,30 +37,20 @@ class ChatModel:
         }
         if tools:
             request["tools"] = [_tool(each) for each in tools]
-        async with in_one_sentence():
-            opened: Any = await self._client.chat.completions.create(**request)
-        heard = _Heard()
-        async with while_streaming():
-            async with opened as stream:
-                async for chunk in stream:
-                    for event in heard.take(chunk):
-                        yield event
-            yield heard.finished()
+        return await self._client.chat.completions.create(**request)
 
 
-class _Heard:
-    """What the chunks have said so far."""
-
+class _Heard(Heard):
     def __init__(self) -> None:
         self._text: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._reason: str | None = None
         self._usage = Usage()
 
-    def take(self, chunk: Any) -> Iterator[Event]:
-        if chunk.usage is not None:
-            self._usage = _usage(chunk.usage)
-        for choice in chunk.choices[:1]:
+    def take(self, event: Any) -> Iterator[Event]:
+        if event.usage is not None:
+            self._usage = _usage(event.usage)
+        for choice in event.choices[:1]:
             self._reason = choice.finish_reason or self._reason
             if choice.delta.content:
                 self._text.append(choice.delta.content)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx2
 from openai import AsyncOpenAI
 
+from bot.model.adapter import Adapter
 from bot.model.chat import ChatModel
 from bot.model.port import Model
 from bot.model.responses import ResponsesModel
@@ -26,5 +27,5 @@ async def connect(settings: BotSettings) -> AsyncIterator[Callable[[str], Model]
         AsyncOpenAI, api_key=key, base_url=settings.openai_base_url, timeout=timeout
     )
     async with made as client:
-        kind = ResponsesModel if settings.openai_api == "responses" else ChatModel
+        kind: type[Adapter] = ResponsesModel if settings.openai_api == "responses" else ChatModel
         yield lambda name: kind(client, name)

@@ -1,11 +1,10 @@
 """The Responses API: items in, typed events out."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from openai import AsyncOpenAI
-
-from bot.model.faults import broken, failed, in_one_sentence, too_long, while_streaming
+from bot.model.adapter import Adapter, Heard, Json
+from bot.model.faults import broken, failed, too_long
 from bot.model.port import (
     CallBegun,
     Event,
@@ -21,18 +20,14 @@ from bot.model.port import (
     Usage,
 )
 
-type Json = dict[str, Any]
 
+class ResponsesModel(Adapter):
+    """A model behind `/responses`. Nothing is stored there: the whole conversation is sent each time."""
 
-class ResponsesModel:
-    """A model behind `/responses`."""
+    def _heard(self) -> Heard:
+        return _Heard()
 
-    def __init__(self, client: AsyncOpenAI, name: str) -> None:
-        self._client = client
-        self.name = name
-
-    async def turn(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[Event]:
-        """See `Model.turn`. Nothing is stored at the server: the whole conversation is sent each time."""
+    async def _ask(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Any:
         request: Json = {
             "model": self.name,
             "input": [item for message in messages for item in _items(message)],
@@ -41,29 +36,36 @@ class ResponsesModel:
         }
         if tools:
             request["tools"] = [_tool(each) for each in tools]
-        async with in_one_sentence():
-            opened: Any = await self._client.responses.create(**request)
-        text: list[str] = []
-        calls: list[ToolCall] = []
-        async with while_streaming():
-            async with opened as stream:
-                async for event in stream:
-                    if event.type == "response.output_text.delta":
-                        text.append(event.delta)
-                        yield Piece(text=event.delta)
-                    elif event.type == "response.output_item.added" and event.item.type == "function_call":
-                        yield CallBegun(name=event.item.name)
-                    elif event.type == "response.output_item.done" and event.item.type == "function_call":
-                        calls.append(_call(event.item))
-                    elif event.type == "response.completed":
-                        said = Said(text="".join(text), calls=tuple(calls))
-                        yield Finished(said=said, usage=_usage(event.response.usage))
-                        return
-                    elif event.type == "response.incomplete":
-                        raise too_long()
-                    elif event.type in {"response.failed", "error"}:
-                        raise failed()
+        return await self._client.responses.create(**request)
+
+
+class _Heard(Heard):
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._calls: list[ToolCall] = []
+        self._usage = Usage()
+
+    def take(self, event: Any) -> Iterator[Event]:
+        if event.type == "response.output_text.delta":
+            self._text.append(event.delta)
+            yield Piece(text=event.delta)
+        elif event.type == "response.output_item.added" and event.item.type == "function_call":
+            yield CallBegun(name=event.item.name)
+        elif event.type == "response.output_item.done" and event.item.type == "function_call":
+            self._calls.append(_call(event.item))
+        elif event.type == "response.completed":
+            self._usage = _usage(event.response.usage)
+            self.over = True
+        elif event.type == "response.incomplete":
+            raise too_long()
+        elif event.type in {"response.failed", "error"}:
+            raise failed()
+
+    def finished(self) -> Finished:
+        if not self.over:
             raise broken()
+        said = Said(text="".join(self._text), calls=tuple(self._calls))
+        return Finished(said=said, usage=self._usage)
 
 
 def _items(message: Message) -> Iterator[Json]:

@@ -49,7 +49,9 @@ def open_bot(discord: LocalDiscord, model: LocalModel, data_dir: Path) -> OpenBo
     """Opens the bot over the same data each time, so that it can be restarted."""
 
     @asynccontextmanager
-    async def opened(*, with_model: bool = True, **overrides: Any) -> AsyncIterator[SandglassClient]:
+    async def opened(
+        *, with_model: bool = True, sandbox: dict[str, Any] | None = None, **overrides: Any
+    ) -> AsyncIterator[SandglassClient]:
         if with_model:
             overrides = {
                 "openai_api_key": model.api_key,
@@ -59,7 +61,7 @@ def open_bot(discord: LocalDiscord, model: LocalModel, data_dir: Path) -> OpenBo
                 **overrides,
             }
         settings = await asyncio.to_thread(BotSettings.load, **overrides)
-        ours = await asyncio.to_thread(Settings.load, data_dir=data_dir)
+        ours = await asyncio.to_thread(Settings.load, data_dir=data_dir, **(sandbox or {}))
         turns = Turns()
         async with (
             open_orchestrator(ours) as orchestrator,

@@ -141,7 +141,7 @@ async def test_a_hostile_name_makes_a_harmless_note(orchestrator: Orchestrator) 
     )
     (note,) = (await pack(orchestrator, ALICE, [file], limit=1_000)).notes
     assert "\n" not in note
-    assert note.count("`") == 4
+    assert note.count("`") == 6
 
 
 async def test_the_same_name_twice_is_numbered(orchestrator: Orchestrator) -> None:

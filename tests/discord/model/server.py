@@ -38,6 +38,8 @@ class LocalModel:
         self.abandoned = 0
         self.hanging = 0
         self.issued: list[str] = []
+        self.spoken: list[float] = []
+        """The loop's time at the last byte of each whole stream."""
         self._script: deque[Answer] = deque()
         self._always: Callable[[ModelRequest], Turn] | None = None
         self._ordered: deque[Fail] = deque()
@@ -174,6 +176,7 @@ class LocalModel:
         await response.prepare(http)
         try:
             await self._speak(http, response, voice, steps, used)
+            self.spoken.append(asyncio.get_running_loop().time())
         except (GoneError, ConnectionError):
             self.abandoned += 1
             await self._tell()

@@ -1,5 +1,6 @@
 """The REST door: routes by Discord's own path templates, authorization, limits, the OpenAPI check."""
 
+import asyncio
 import json
 import re
 from collections import deque
@@ -99,6 +100,8 @@ class Seen:
     path: str
     status: int
     json: Any
+    at: float
+    """The loop's time at the last byte of the request."""
 
 
 class Rest:
@@ -116,11 +119,13 @@ class Rest:
         """Everything under the prefix."""
         method, path = request.method, request.path.removeprefix(PREFIX)
         body, template, injected = Body(), path, False
+        at = 0.0
         headers: dict[str, str] = {}
         try:
             try:
                 body = await read_body(request)
             finally:
+                at = asyncio.get_running_loop().time()
                 route, parameters = self._routes.find(method, path)
                 template = route.template
             self._authorize(request, route)
@@ -139,7 +144,7 @@ class Rest:
         except InjectedError as fault:
             injected = True
             answer = Answer(status=fault.status)
-        self.requests.append(Seen(method=method, path=path, status=answer.status, json=body.json))
+        self.requests.append(Seen(method=method, path=path, status=answer.status, json=body.json, at=at))
         self._checker.submit(
             Exchange(
                 method=method,

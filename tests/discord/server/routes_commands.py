@@ -19,6 +19,8 @@ class Commands:
     def __init__(self, post: Post) -> None:
         self.world = post.world
         self.registered: dict[int | None, dict[int, Json]] = {}
+        self.stubborn = False
+        """True: what is written is answered as if it were kept, and is not."""
 
     def register(self, routes: Routes) -> None:
         """Put the handlers under Discord's templates, global and per guild."""
@@ -53,6 +55,8 @@ class Commands:
 
     async def overwrite(self, call: Call) -> object:
         """PUT: replace everything."""
+        if self.stubborn:
+            return await self.all(call)
         old = {(each["name"], each["type"]): each for each in self._book(call).values()}
         self._book(call).clear()
         for n, sent in enumerate(call.body.json or []):
