@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from orchestrator.domain.operations import (
     Waiting,
 )
 from orchestrator.domain.results import Execution
-from orchestrator.domain.sandbox import Mount, SandboxKind, SandboxSpec, Survey
+from orchestrator.domain.sandbox import Mount, SandboxKind, SandboxSpec, Stream, Survey
 from orchestrator.domain.states import ExecutionState
 from orchestrator.errors import EngineFault, InvalidRequest
 from orchestrator.lifecycle.ports import Clock, Engine, Inspectable
@@ -29,6 +29,9 @@ from orchestrator.storage.executions import SqlExecutions
 from orchestrator.storage.users import SqlUsers
 from orchestrator.storage.workspaces import DirectoryWorkspaces
 
+_POLL = 0.1
+_END_SECONDS = 30.0
+"""How long a dead container's files may take to be stored, until its end is not waited for."""
 SAMPLE_SECONDS = 0.5
 """Between the two samples that tell how much cpu is used now."""
 
@@ -127,7 +130,7 @@ class Operations:
         if not row.state.is_terminal:
             note = (
                 f"Execution {row.execution_id} is {row.state}: its output is with the process that runs it "
-                "and is kept when it ends."
+                "and is kept when it ends; `sandglass logs -f` follows it."
             )
         elif row.result is None or row.state is ExecutionState.LOST:
             note = row.failure or "Nothing was kept of this execution."
@@ -139,6 +142,27 @@ class Operations:
             truncated=bool(row.result and row.result.truncated),
             note=note,
         )
+
+    async def follow(self, execution_id: str) -> AsyncGenerator[tuple[Stream, bytes]]:
+        """What an execution prints from now on, whichever process runs it; waits for its start and its end.
+
+        Nothing of one that has ended. Whoever iterates must not stop for long, or the program is held up.
+        """
+        row = await self._executions.find(execution_id)
+        while row.state in {ExecutionState.QUEUED, ExecutionState.PREPARING}:
+            await asyncio.sleep(_POLL)
+            row = await self._executions.get(row.execution_id)
+        if row.state is ExecutionState.RUNNING and row.container_id is not None:
+            try:
+                async for piece in self._inspectable.follow(row.container_id):
+                    yield piece
+            except EngineFault:
+                if await self._container(row) is not None:
+                    raise
+        until = self._clock.monotonic() + _END_SECONDS
+        while not row.state.is_terminal and self._clock.monotonic() < until:
+            await asyncio.sleep(_POLL)
+            row = await self._executions.get(row.execution_id)
 
     async def stats(self) -> Sequence[Usage]:
         """Cpu, memory and pids of every running sandbox; takes `SAMPLE_SECONDS`."""

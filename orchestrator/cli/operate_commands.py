@@ -39,10 +39,18 @@ def _inspect(execution_id: Execution, json: Json = False) -> int:
     return inspect(execution_id, as_json=json)
 
 
-def _logs(execution_id: Execution, json: Json = False) -> int:
-    """Show the output that was kept of an execution."""
+def _logs(
+    execution_id: Execution,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="As it comes, until it ends.")] = False,
+    json: Json = False,
+) -> int:
+    """Show the output that was kept of an execution, or follow one that is under way."""
+    from orchestrator.cli.follow import follow as follow_it
+    from orchestrator.cli.follow import is_under_way
     from orchestrator.cli.operate import logs
 
+    if follow and not json and is_under_way(execution_id):
+        return follow_it(execution_id)
     return logs(execution_id, as_json=json)
 
 

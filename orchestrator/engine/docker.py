@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from orchestrator.domain.sandbox import (
     ImageInfo,
     SandboxKind,
     SandboxSpec,
+    Stream,
     Survey,
 )
 from orchestrator.engine import sandbox as containers
@@ -146,6 +147,24 @@ class DockerEngine:
             return read_lockdown(client.inspect_container(container_id), spec, image.config)
 
         return await self._about(container_id, ask)
+
+    async def follow(self, container_id: str) -> AsyncIterator[tuple[Stream, bytes]]:
+        """What a running container prints from now on, beside whoever supervises it, until it ends.
+
+        Whoever iterates must not stop for long: past a megabyte the engine holds the container up.
+        """
+        connection = await self._about(
+            container_id,
+            lambda client: connect_attached(
+                self._calls.socket_path, client.api_version, container_id, CALL_SECONDS, stdin=False
+            ),
+        )
+        attachment = Attachment(connection)
+        try:
+            async for piece in attachment.pieces():
+                yield piece
+        finally:
+            attachment.close()
 
     async def sample(self, container_id: str) -> Sample:
         """What a container uses now."""

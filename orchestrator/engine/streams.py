@@ -11,7 +11,9 @@ from orchestrator.errors import EngineFault
 READ_SIZE = 1 << 18
 """Bytes asked of the kernel at once; more than a socket buffer holds, so one call empties it."""
 
-_ATTACH = "stream=1&stdin=1&stdout=1&stderr=1"
+_OUTPUT = "stream=1&stdout=1&stderr=1"
+_ALL = f"{_OUTPUT}&stdin=1"
+_HEAD_END = b"\r\n\r\n"
 _HEADER = struct.Struct(">BxxxL")
 _STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
 
@@ -62,26 +64,23 @@ class Demultiplexer:
         return min(end, len(view))
 
 
-def connect_attached(socket_path: str, api_version: str, container_id: str, timeout: float) -> socket.socket:
+def connect_attached(
+    socket_path: str, api_version: str, container_id: str, timeout: float, *, stdin: bool = True
+) -> socket.socket:
     """Attach to all three streams and return the bare connection; blocking, within `timeout` seconds a step.
 
-    By hand, because docker-py gives out a connection that its response object closes a second time.
-    Attaching precedes the start, so nothing but the reply's head can have arrived.
+    Without `stdin` to the two of output alone, of a container that may run already. By hand, because
+    docker-py gives out a connection that its response object closes a second time.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(timeout)
         connection.connect(socket_path)
         connection.sendall(
-            f"POST /v{api_version}/containers/{container_id}/attach?{_ATTACH} HTTP/1.1\r\n"
+            f"POST /v{api_version}/containers/{container_id}/attach?{_ALL if stdin else _OUTPUT} HTTP/1.1\r\n"
             "Host: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n".encode()
         )
-        head = b""
-        while b"\r\n\r\n" not in head:
-            if not (more := connection.recv(4096)):
-                break
-            head += more
-        status = head.partition(b"\r\n")[0].decode("latin-1")
+        status = _head(connection).partition(b"\r\n")[0].decode("latin-1")
         if status.split(" ")[1:2] != ["101"]:
             raise EngineFault(
                 f"The engine did not attach to a container ({status or 'no reply'}): see its log."
@@ -90,6 +89,18 @@ def connect_attached(socket_path: str, api_version: str, container_id: str, time
         connection.close()
         raise
     return connection
+
+
+def _head(connection: socket.socket) -> bytes:
+    """The head of the reply, and not a byte of the output that may have come with it."""
+    head = b""
+    while _HEAD_END not in head:
+        seen = head + connection.recv(4096, socket.MSG_PEEK)
+        if len(seen) == len(head):
+            break
+        end = seen.find(_HEAD_END)
+        head += connection.recv((len(seen) if end < 0 else end + len(_HEAD_END)) - len(head))
+    return head
 
 
 class Attachment:

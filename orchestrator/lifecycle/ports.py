@@ -96,6 +96,10 @@ class Inspectable(Engine, Protocol):
         """An image that it still has, by digest; raises `ImageMissing` or `ImageMismatch`."""
         ...
 
+    def follow(self, container_id: str) -> AsyncIterator[tuple[Stream, bytes]]:
+        """What a running container prints from now on, beside whoever supervises it, until it ends."""
+        ...
+
     async def sample(self, container_id: str) -> Sample:
         """What a container uses now."""
         ...

@@ -81,6 +81,35 @@ def test_an_operator_finds_a_running_execution_looks_into_it_and_kills_it(
     assert cli("kill", "nobody").returncode == 2
 
 
+def test_logs_follows_what_another_process_runs(
+    cli: Cli, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """`logs -f` shows what comes until the end, and its outcome; of one that has ended, what was kept."""
+    code = "import time\nfor n in range(2000): print(n, flush=True); time.sleep(0.01)"
+    run = [str(SANDGLASS), "run", "--owner", "ann", "--timeout", "100", "--json", "-c", code]
+    with subprocess.Popen(run, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (alive := parsed(cli("ps", "--json"))["sandboxes"]) or alive[0]["state"] != "RUNNING":
+            assert time.monotonic() < deadline
+        execution_id = alive[0]["execution_id"]
+        follow = [str(SANDGLASS), "logs", "-f", execution_id]
+        with subprocess.Popen(
+            follow, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as following:
+            assert following.stdout is not None
+            first = int(following.stdout.readline())
+            process.terminate()
+            out, err = following.communicate(timeout=60)
+        result = json.loads(process.communicate(timeout=60)[0])
+    assert following.returncode == 0, err
+    assert "From here on" in err
+    assert err.endswith(f"{execution_id}: cancelled\n")
+    numbers = [first, *map(int, out.split())]
+    assert numbers == list(range(first, numbers[-1] + 1))
+    assert result["output"].split()[-1] == str(numbers[-1])
+    assert cli("logs", "-f", execution_id).stdout == result["output"]
+
+
 def test_the_users_command_shows_what_each_owner_has(cli: Cli, run_json: Callable[..., Any]) -> None:
     """Executions, files and bytes of an owner; an unknown one is refused with a sentence."""
     run_json("--owner", "ann", "-c", "open('a.txt', 'w').write('four')")
