@@ -151,6 +151,22 @@ def _image_verify(json: Json = False) -> int:
     return verify(as_json=json)
 
 
+@image.command("promote")
+def _image_promote(json: Json = False) -> int:
+    """Verify the image tagged candidate, then let executions use it; the one of now is kept as previous."""
+    from orchestrator.cli.promote import promote
+
+    return promote(as_json=json)
+
+
+@image.command("rollback")
+def _image_rollback(json: Json = False) -> int:
+    """Go back to the image tagged previous; the one of now becomes the candidate again."""
+    from orchestrator.cli.promote import rollback
+
+    return rollback(as_json=json)
+
+
 @app.command("doctor")
 def _doctor(json: Json = False) -> int:
     """Check everything that Sandglass stands on, with the remedy of what is broken."""

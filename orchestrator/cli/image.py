@@ -54,24 +54,42 @@ def ls(*, as_json: bool) -> int:
 def verify(*, as_json: bool) -> int:
     """Run the image's own check in a container like any other; 3 when it fails."""
     result, lines = wait_for(_verify(quiet=as_json))
-    failed = [line for line in lines if line.get("error")]
-    sound = result.success and bool(lines) and not failed
     if as_json:
+        sound = _is_sound(result, lines)
         show.print_json({"success": sound, "outcome": result.outcome, "checked": lines})
         return errors.DONE if sound else errors.FAULT
-    if sound:
-        show.console().print(show.cell(f"The image is sound: {len(lines)} checks passed.", "green"))
-        return errors.DONE
+    require_sound(result, lines)
+    show.console().print(show.cell(f"The image is sound: {len(lines)} checks passed.", "green"))
+    return errors.DONE
+
+
+async def checked(digest: str, *, quiet: bool) -> int:
+    """Let another image check itself, as `verify`; how many checks passed. Raises `ImageMismatch`."""
+    result, lines = await _verify(quiet=quiet, image=digest)
+    require_sound(result, lines)
+    return len(lines)
+
+
+def _is_sound(result: "ExecutionResult", lines: "list[Line]") -> bool:
+    return result.success and bool(lines) and not any(line.get("error") for line in lines)
+
+
+def require_sound(result: "ExecutionResult", lines: "list[Line]") -> None:
+    """Raise `ImageMismatch`, naming what failed."""
+    if _is_sound(result, lines):
+        return
+    failed = [line for line in lines if line.get("error")]
     names = ", ".join(str(line.get("name") or line.get("check")) for line in failed) or result.outcome
     raise ImageMismatch(f"The image failed its check ({names}): rebuild it with `make image-rebuild`.")
 
 
-async def _verify(*, quiet: bool) -> "tuple[ExecutionResult, list[Line]]":
+async def _verify(*, quiet: bool, image: str | None = None) -> "tuple[ExecutionResult, list[Line]]":
     from orchestrator import Settings
 
+    chosen = {} if image is None else {"image": image}
     with tempfile.TemporaryDirectory(prefix="sandglass-verify-") as directory:
         # Its own data directory: a check of the image leaves nothing in anybody's storage.
-        settings = Settings.load(data_dir=Path(directory))
+        settings = Settings.load(data_dir=Path(directory), **chosen)
         async with opened(settings) as orchestrator:
             follow = _Follower(await orchestrator.engine.image(), quiet=quiet)
             with follow.progress:

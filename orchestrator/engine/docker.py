@@ -69,6 +69,14 @@ class DockerEngine:
         """Another image that the engine still has; raises `ImageMissing` or `ImageMismatch`."""
         return (await self._calls.call(lambda client: self._image_of(client, digest))).info
 
+    async def image_named(self, name: str) -> ImageInfo:
+        """What a name stands for at this moment; raises as `image_of`."""
+        return (await self._calls.call(lambda client: pin(client, name))).info
+
+    async def name_image(self, digest: str, repository: str, tag: str) -> None:
+        """Let `repository:tag` stand for an image that the engine has; whoever pinned another keeps that."""
+        await self._calls.call(lambda client: client.tag(digest, repository, tag, force=True))
+
     async def identity(self) -> str:
         """The engine's version as it names itself, and a digest of the lockdown, a line each."""
         await self.image()
