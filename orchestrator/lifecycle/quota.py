@@ -114,7 +114,7 @@ class QuotaWatch:
     def _is_in_the_way(self) -> bool:
         """Whether the disk is short of its reserve, and this program fills it, or nobody is seen to.
 
-        A file that is open and has no name is in no tree: then everybody has to go, a little later.
+        Disk can be taken where nobody looks: then everybody has to go, a little later.
         """
         if self._short_since is None:
             return False

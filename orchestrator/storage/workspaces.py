@@ -22,6 +22,7 @@ from orchestrator.storage.holds import is_under_way
 from orchestrator.storage.staging import Staging
 from orchestrator.storage.tables import files as files_table
 from orchestrator.storage.tables import owners
+from orchestrator.storage.unnamed import unnamed_space
 from orchestrator.storage.walk import entry_of, open_directory, open_root
 
 _BATCH = 500
@@ -72,8 +73,11 @@ class DirectoryWorkspaces:
 
     async def usage(self, owner: str, limits: Limits, bound: Space) -> Space:
         """What the workspace takes up while a program may be changing it; past `bound` counting ends."""
+        path = self.path(owner)
         with _disk_faults(self.root):
-            return await asyncio.to_thread(measure_tree, self.path(owner), limits, bound)
+            named = await asyncio.to_thread(measure_tree, path, limits, bound)
+            unnamed = await asyncio.to_thread(unnamed_space, path)
+        return Space(bytes=named.bytes + unnamed.bytes, inodes=named.inodes + unnamed.inodes)
 
     async def room(self) -> Space:
         """What is free on the disk of the workspaces; no inodes where it does not count them."""

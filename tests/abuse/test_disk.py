@@ -24,6 +24,18 @@ for number in range(10**9):
 }
 
 
+NAMELESS = """
+import os
+block, held = os.urandom(2**20), []
+for number in range(64):
+    file = os.open('.', os.O_RDWR | os.O_TMPFILE) if number % 2 else os.open('f', os.O_RDWR | os.O_CREAT)
+    if number % 2 == 0: os.unlink('f')
+    for _ in range(47): os.write(file, block)
+    held.append(file)
+"""
+"""At most 3 GB, so that a watch that sees nothing is a failure and no full disk."""
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda name: str(name).replace(" ", "-"))
 async def test_the_disk_is_not_filled_past_the_quota_by_much(
     victim: Orchestrator, data_dir: Path, attack: str
@@ -42,3 +54,16 @@ async def test_the_disk_is_not_filled_past_the_quota_by_much(
         assert (await victim.execute_code(cleaning, "attacker")).output == "[]\n"
     else:
         await victim.clear_workspace("attacker")
+
+
+async def test_files_that_have_no_name_count_as_well(victim: Orchestrator, runtime: str) -> None:
+    """Removed while they are open, they are ended by the quota long before the disk's reserve is reached."""
+    if runtime == "runsc":
+        pytest.skip(
+            "NOT RUN under runsc: its files are opened by gVisor, whose processes are not the owner's"
+        )
+    result = await victim.execute_code(NAMELESS, "attacker", timeout=60)
+    assert result.outcome is Outcome.DISK_LIMIT, result.error
+    assert result.hint == "Out of disk: the workspace may hold 1 GiB. Delete files in it, or write less."
+    after = await victim.execute_code("import os; print(os.listdir())", "attacker")
+    assert after.output == "[]\n"
