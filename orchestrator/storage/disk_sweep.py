@@ -16,7 +16,7 @@ from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.walk import Found, Kind, Place, Walk
 
 # More than any quota lets a program leave; bounds the memory of a walk. The rest is for the next sweep.
-_MAX_ENTRIES = 200_000
+_MAX_ENTRIES = 100_000
 _TEMPORARY = ".tmp"
 
 
