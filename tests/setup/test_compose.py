@@ -64,12 +64,14 @@ async def test_each_service_has_what_it_needs_and_neither_more(services: dict[st
 async def test_every_setting_reaches_its_service(services: dict[str, Any]) -> None:
     """What somebody puts in `.env` is not silently without effect."""
     ours = {f"SANDGLASS_{name.upper()}" for name in Settings.model_fields}
-    assert ours == set(services["orchestrator"]["environment"])
+    listed = set(services["orchestrator"]["environment"])
+    assert listed == ours, "a new setting also needs its line in compose.yaml"
     others = {"discord_token", "openai_api_key", "openai_base_url"}
     bots = {
         name.upper() if name in others else f"SANDGLASS_{name.upper()}" for name in BotSettings.model_fields
     }
-    assert bots == set(services["bot"]["environment"])
+    listed = set(services["bot"]["environment"])
+    assert listed == bots, "a new setting also needs its line in compose.yaml"
 
 
 def test_the_images_have_what_the_services_are_told_to_run() -> None:
