@@ -1,6 +1,7 @@
 """`python -m bot.chat`: the same conversation in a terminal; without a model, code still runs."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markdown import Markdown
 
-from bot import markdown, render
+from bot import markdown, render, terminal
 from bot.conversation import Record, converse, files_note, system_prompt
 from bot.memory import tokens, trimmed
 from bot.model import Message, Model, ModelError, Said, Text, ToolCall, ToolResult
@@ -17,7 +18,7 @@ from bot.runs import Run, execute, new_execution_id, told
 from bot.services import Services, open_services
 from bot.settings import BotSettings, SetupError
 from bot.tools import Toolbox
-from orchestrator import SandglassError, Settings
+from orchestrator import SandglassError, Settings, StoredFile
 
 _OWNER = "terminal"
 _HELP = (
@@ -29,9 +30,12 @@ _HELP = (
 class Chat:
     """One person's conversation; also shows what the tools do."""
 
-    def __init__(self, services: Services, console: Console) -> None:
+    def __init__(
+        self, services: Services, console: Console, *, pictures: terminal.Protocol | None = None
+    ) -> None:
         self._services = services
         self._console = console
+        self._pictures = pictures
         self._history: list[Message] = []
         self._text = ""
         self._live: Live | None = None
@@ -95,10 +99,27 @@ class Chat:
             self._console.print(
                 f"  {markdown.visible(file.path)} · {file.type} · {render.size(file.size)}", markup=False
             )
+            await self._draw(file)
+        if result.generated_files:
+            self._console.print("  /save NAME [PATH] writes one here", style="dim", markup=False)
         for skipped in result.skipped_files:
             self._console.print(
                 f"  not kept: {markdown.visible(skipped.path)}: {skipped.reason}", markup=False
             )
+
+    async def _draw(self, file: StoredFile) -> None:
+        if self._pictures is None or file.type != "image" or file.size > terminal.LARGEST:
+            return
+        data = await self._services.orchestrator.load_file(file.file_id, _OWNER)
+        drawn = terminal.shown(data, file.media_type, self._pictures)
+        if drawn is None:
+            return
+        if self._live is not None:
+            self._live.stop()  # it would write over the picture
+        self._console.file.write(drawn)
+        self._console.file.flush()
+        if self._live is not None:
+            self._live.start()
 
     async def _ask(self, line: str) -> None:
         model = await self._services.model_of(0)
@@ -165,47 +186,26 @@ class Chat:
             self._console.print("No stored files.")
 
     async def _upload(self, words: str) -> None:
-        path = await asyncio.to_thread(_existing, words)
-        if path is None:
-            self._console.print(f"{words} is no file.", markup=False)
-            return
-        kept = await self._services.orchestrator.upload_file(_OWNER, path, path.name)
-        self._console.print(f"stored as {kept.file_id}", markup=False)
+        for word in terminal.words(words):
+            path = await asyncio.to_thread(terminal.existing, word)
+            if path is None:
+                self._console.print(f"{word} is no file: name one that is.", markup=False)
+                continue
+            kept = await self._services.orchestrator.upload_file(_OWNER, path, path.name)
+            self._console.print(f"{path.name} is stored as {kept.file_id}", markup=False)
 
     async def _save(self, words: str) -> None:
         ref, _, target = words.partition(" ")
         file = await self._services.orchestrator.get_file(ref, _OWNER)
         data = await self._services.orchestrator.load_file(file.file_id, _OWNER)
         try:
-            path = await asyncio.to_thread(_write_new, target.strip() or Path(file.filename).name, data)
+            path = await asyncio.to_thread(
+                terminal.write_new, target.strip() or Path(file.filename).name, data
+            )
         except OSError as error:
             self._console.print(f"{error.filename}: {error.strerror}", markup=False)
             return
         self._console.print(f"written to {path}", markup=False)
-
-
-def _existing(words: str) -> Path | None:
-    path = Path(words).expanduser()
-    return path if path.is_file() else None
-
-
-def _write_new(target: str, data: bytes) -> Path:
-    """Never over another file."""
-    path = Path(target).expanduser()
-    with path.open("xb") as file:
-        file.write(data)
-    return path
-
-
-def read_input(console: Console) -> str | None:
-    """A line, or several from an opening fence to the closing one; None at the end of input."""
-    try:
-        line = console.input("[bold cyan]you>[/] ")
-        while line.count("```") % 2:
-            line += "\n" + console.input("[cyan]...>[/] ")
-    except EOFError:
-        return None
-    return line
 
 
 async def _talk(settings: BotSettings, ours: Settings) -> None:
@@ -215,8 +215,9 @@ async def _talk(settings: BotSettings, ours: Settings) -> None:
         open_sandglass(settings, ours) as orchestrator,
         open_services(settings, orchestrator, ours.data_dir) as services,
     ):
-        chat = Chat(services, console)
-        while (line := await asyncio.to_thread(read_input, console)) is not None:
+        pictures = terminal.protocol_of(os.environ) if console.is_terminal else None
+        chat = Chat(services, console, pictures=pictures)
+        while (line := await asyncio.to_thread(terminal.read_input, console)) is not None:
             task = asyncio.create_task(chat.say(line))
             try:
                 if not await asyncio.shield(task):

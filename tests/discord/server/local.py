@@ -12,6 +12,7 @@ from .interactions import Desk
 from .limits import Limits, Ordered
 from .openapi import Checker
 from .people import Person
+from .picture import picture
 from .post import Post
 from .rest import PREFIX, Rest, Routes
 from .routes_commands import Commands
@@ -133,6 +134,10 @@ class LocalDiscord:
     def transcript(self, channel: Channel) -> str:
         """What was really said there, as Markdown."""
         return transcript(channel)
+
+    def picture(self, channel: Channel) -> str:
+        """What was really said there, as an SVG."""
+        return picture(channel)
 
     def sent(self, method: str, ending: str = "") -> int:
         """How many requests with this method, and paths that end so, were made."""
