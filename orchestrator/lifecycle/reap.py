@@ -22,6 +22,8 @@ from orchestrator.lifecycle.world import World
 log = structlog.get_logger(__name__)
 
 _RAN = frozenset({State.RUNNING, State.HARVESTING})
+_TICK_NS = 10_000_000
+"""The kernel stamps files with the time of its last tick, which is up to so much behind the clock."""
 _SENTENCE = (
     "The orchestrator died while this execution was {state}; what it had written was kept. Run it again."
 )
@@ -114,7 +116,7 @@ async def _lose(world: World, limits: Limits, row: Execution, containers: Sequen
 async def _harvest_leftovers(world: World, limits: Limits, row: Execution) -> Harvest:
     """The manifest died with the process, but no program can set a ctime back: older is not its work."""
     now = await world.workspaces.survey(row.owner, limits)
-    started_ns = int(row.started_at.timestamp() * 1e9) if row.started_at else 0
+    started_ns = int(row.started_at.timestamp() * 1e9) - _TICK_NS if row.started_at else 0
     older = {path: entry for path, entry in now.entries.items() if entry.ctime_ns < started_ns}
     before = Manifest(entries=older, bytes_used=now.bytes_used, inodes_used=now.inodes_used)
     return await world.workspaces.harvest(row.owner, before, limits)
