@@ -51,6 +51,7 @@ from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.database import Database
 from orchestrator.storage.executions import SqlExecutions
 from orchestrator.storage.files import SqlFiles
+from orchestrator.storage.loop import LoopImages
 from orchestrator.storage.sweep import Sweeper
 from orchestrator.storage.users import SqlUsers
 from orchestrator.storage.workspaces import DirectoryWorkspaces
@@ -92,6 +93,12 @@ class Orchestrator:
             clock,
             settings.ttl,
             settings.uid_base,
+            images=LoopImages(
+                data / "images",
+                data / "workspaces",
+                settings.limits(),
+                makes_new=settings.workspace_backend == "loop",
+            ),
         )
         attestations = SqlAttestations(database)
         self.operations = Operations(
@@ -417,6 +424,7 @@ class Orchestrator:
         while self._background:
             await asyncio.wait(self._background)
         await self._standbys.close()
+        await self._workspaces.close()
 
     async def _run(self, world: World, job: Job) -> ExecutionResult:
         try:

@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     workspace_inodes: int = Field(
         20_000, ge=100, description="Files and directories that one owner's workspace may hold."
     )
+    workspace_backend: Literal["directory", "loop"] = Field(
+        "directory",
+        description="What new owners get: a directory, or an ext4 image that the kernel bounds (needs root).",
+    )
     sweep_interval: float = Field(
         3600, gt=0, allow_inf_nan=False, description="Seconds between sweeps of expired files."
     )

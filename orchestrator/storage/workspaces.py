@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
 from orchestrator.storage.harvest import Circumstances, harvest_tree, measure_tree, survey_tree
 from orchestrator.storage.holds import is_under_way
+from orchestrator.storage.loop import LoopImages
 from orchestrator.storage.staging import Staging
 from orchestrator.storage.tables import files as files_table
 from orchestrator.storage.tables import owners
@@ -49,6 +50,8 @@ class DirectoryWorkspaces:
         clock: Clock,
         ttl: timedelta | None,
         uid_base: int,
+        *,
+        images: LoopImages | None = None,
     ) -> None:
         self.root = root
         self.staging = Staging(staging_root, blobs)
@@ -57,19 +60,20 @@ class DirectoryWorkspaces:
         self._clock = clock
         self._ttl = ttl
         self._uid_base = uid_base
+        self._images = images
 
     async def open(self, owner: str) -> tuple[Path, int]:
         """The owner's workspace and uid, made on first use; copies of files that ended are gone from it."""
         path, uid = self.path(owner), await self._uid(owner)
         with _disk_faults(self.root):
-            await asyncio.to_thread(_prepare, path, uid)
+            await asyncio.to_thread(lambda: _prepare(self._reached(owner), uid))
         await self.expire(owner)
         return path, uid
 
     async def survey(self, owner: str, limits: Limits) -> Manifest:
         """The manifest of the workspace as it is now."""
         with _disk_faults(self.root):
-            return await asyncio.to_thread(survey_tree, self.path(owner), limits)
+            return await asyncio.to_thread(lambda: survey_tree(self._reached(owner), limits))
 
     async def usage(self, owner: str, limits: Limits, bound: Space) -> Space:
         """What the workspace takes up while a program may be changing it; past `bound` counting ends."""
@@ -97,7 +101,7 @@ class DirectoryWorkspaces:
             expires_at=None if self._ttl is None else now + self._ttl,
         )
         with _disk_faults(self.root):
-            return await asyncio.to_thread(harvest_tree, self.path(owner), self._blobs, circumstances)
+            return await asyncio.to_thread(self._harvest, circumstances)
 
     async def stage(self, execution_id: str, owner: str, files: Sequence[StoredFile]) -> Path:
         """A directory with `<file_id>/<filename>` for each file, to be mounted read-only at /inputs."""
@@ -135,7 +139,7 @@ class DirectoryWorkspaces:
         if not rows:
             return 0
         copies = [Copy(path=row.path, size=row.size, mtime_ns=row.mtime_ns) for row in rows]
-        removed = await asyncio.to_thread(remove_copies, self.path(owner), copies)
+        removed = await asyncio.to_thread(lambda: remove_copies(self._reached(owner), copies))
         async with self._database.begin() as connection:
             await connection.execute(files_table.update().where(expired).values(workspace_path=None))
         return removed
@@ -145,6 +149,40 @@ class DirectoryWorkspaces:
         if not owner or owner in {".", ".."} or "/" in owner or "\0" in owner:
             raise InvalidRequest(f"The owner {owner[:80]!r} is not usable: use letters, digits and dashes.")
         return self.root / owner
+
+    async def reach(self, owner: str) -> Path:
+        """Where the owner's workspace lies, there to be walked; nothing is made for an owner without one."""
+        with _disk_faults(self.root):
+            return await asyncio.to_thread(lambda: self._reached(owner, wanted=False))
+
+    async def retire(self, owner: str) -> None:
+        """Remove the image of a workspace that holds nothing; the next use makes a new one."""
+        if self._images is not None:
+            with _disk_faults(self.root):
+                await asyncio.to_thread(self._images.retire, owner)
+
+    async def tidy(self) -> None:
+        """Unmount images that nobody uses."""
+        if self._images is not None:
+            await asyncio.to_thread(self._images.tidy)
+
+    async def close(self) -> None:
+        """Unmount what this process has mounted."""
+        if self._images is not None:
+            await asyncio.to_thread(self._images.close)
+
+    def _reached(self, owner: str, *, wanted: bool = True) -> Path:
+        path = self.path(owner)
+        if self._images is not None:
+            self._images.reach(owner, wanted=wanted)
+        return path
+
+    def _harvest(self, circumstances: Circumstances) -> Harvest:
+        owner = circumstances.owner
+        harvest = harvest_tree(self._reached(owner), self._blobs, circumstances)
+        if self._images is not None and self._images.is_full(owner):
+            return replace(harvest, disk_full=True)
+        return harvest
 
     async def _uid(self, owner: str) -> int:
         async with self._database.session() as connection:

@@ -1,0 +1,264 @@
+"""A workspace as an ext4 image of its owner's own, so that the kernel itself bounds its bytes and inodes.
+
+The image `images/<owner>.ext4` is mounted at `workspaces/<owner>` while somebody needs it, and everything else
+sees a directory there. An owner keeps the kind of workspace they have; the setting decides for new ones.
+Everything here blocks, and any thread of any process over the same data directory may do it.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from orchestrator.domain.limits import Limits
+from orchestrator.errors import ConfigurationError, StorageFault
+from orchestrator.storage import mounts
+from orchestrator.storage.exclusive import exclusive
+from orchestrator.storage.walk import open_root
+
+log = structlog.get_logger(__name__)
+
+_LAST_CONTAINER_SECONDS = 3.0
+"""How long after a container's death its mounts may take to go."""
+_CRUMBS = 64 * 1024
+"""Bytes that may be left of a full image: what one more directory block or extent did not fit into."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """An image that this process uses: a shared lock, which the kernel drops when the process dies."""
+
+    descriptor: int
+    used: float
+
+
+class LoopImages:
+    """The images of one data directory; `makes_new` where an owner without a workspace is to get one."""
+
+    def __init__(
+        self,
+        directory: Path,
+        workspaces: Path,
+        limits: Limits,
+        *,
+        makes_new: bool,
+        at_once: int = 64,
+        idle: float = 300.0,
+    ) -> None:
+        self._directory = directory
+        self._workspaces = workspaces
+        self._limits = limits
+        self._makes_new = makes_new
+        self._at_once = at_once
+        self._idle = idle
+        self._held: dict[str, _Held] = {}
+        self._is_seen = False
+        self._mutex = threading.Lock()
+
+    def reach(self, owner: str, *, wanted: bool = True) -> None:
+        """Have the owner's image mounted at their workspace; nothing for one who has a plain directory.
+
+        With `wanted`, a new owner gets one, and it stays mounted for a while.
+        """
+        image, point = self._image(owner), self._workspaces / owner
+        if self._is_held(owner, wanted=wanted) and os.path.ismount(point):
+            return
+        if not image.exists() and (os.path.lexists(point) or not (self._is_in_use or self._makes_new)):
+            return
+        with self._alone():
+            if not image.exists():
+                if os.path.lexists(point):
+                    return
+                if not self._makes_new:
+                    point.mkdir(mode=0o700, parents=True)  # under the lock, so that nobody makes both
+                    return
+                self._make(image)
+            self._hold(owner, wanted=wanted)
+            self._mount(image, point)
+            self._make_room()
+
+    def is_full(self, owner: str) -> bool:
+        """Whether the kernel has nothing left to give in it, which no program can feign."""
+        if owner not in self._held:
+            return False
+        room = os.statvfs(self._workspaces / owner)
+        return room.f_bavail * room.f_frsize < _CRUMBS or room.f_ffree == 0
+
+    def retire(self, owner: str) -> None:
+        """Remove an image that holds nothing; an empty directory too, where the next is to be an image."""
+        image, point = self._image(owner), self._workspaces / owner
+        if not (self._makes_new or image.exists()):
+            return
+        with self._alone(), suppress(OSError):  # OSError: it is not empty
+            if not image.exists():
+                if not mounts.is_bound(mounts.device_of(point), f"/{self._workspaces.name}/{owner}", point):
+                    point.rmdir()
+            elif os.path.ismount(point) and not os.listdir(point):
+                self._let_go(owner, idle=self._idle)
+                if self._unmount(owner):
+                    image.unlink()
+                    point.rmdir()
+
+    def tidy(self, idle: float | None = None) -> None:
+        """Unmount what was not used for `idle` seconds or was left by a dead process, if no container has it."""
+        if not self._is_in_use:
+            return
+        with self._alone():
+            for owner in tuple(self._held):
+                self._let_go(owner, idle=self._idle if idle is None else idle)
+            root = str(self._workspaces.resolve())
+            for one in mounts.table():
+                parent, _, owner = one.point.rpartition("/")
+                if parent == root and owner not in self._held:
+                    self._unmount(owner)
+
+    def close(self) -> None:
+        """Unmount everything of ours; what a container still has stays for a later process to find."""
+        deadline = time.monotonic() + _LAST_CONTAINER_SECONDS
+        while True:
+            self.tidy(idle=0)
+            is_late = time.monotonic() > deadline
+            for owner, held in tuple(self._held.items()):
+                if is_late or _is_shared(held.descriptor):
+                    os.close(self._held.pop(owner).descriptor)
+            if not self._held:
+                return
+            time.sleep(0.05)
+
+    @property
+    def _is_in_use(self) -> bool:
+        return self._directory.exists()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """The one lock under which images are made, mounted, unmounted and removed, in any process."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return exclusive(self._directory / ".lock")
+
+    def _image(self, owner: str) -> Path:
+        return self._directory / f"{owner}.ext4"
+
+    def _make(self, image: Path) -> None:
+        """Whole or not at all: under another name, durable, then renamed."""
+        if os.geteuid() != 0:
+            raise ConfigurationError(
+                "Only root can mount workspaces as images: run the orchestrator as root, "
+                "or set SANDGLASS_WORKSPACE_BACKEND=directory."
+            )
+        made = self._directory / ".new"
+        with open(made, "wb", opener=_private) as file:
+            file.truncate(self._limits.workspace_bytes)
+            mounts.make_file_system(made, inodes=self._limits.workspace_inodes)
+            os.fsync(file.fileno())
+        made.rename(image)
+        directory = open_root(self._directory)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _mount(self, image: Path, point: Path) -> None:
+        point.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.path.ismount(point):  # by another process, or by one that died
+            if mounts.backing_file(mounts.device_of(point)) != str(image.resolve()):
+                raise StorageFault(f"Something else is mounted at {point}: unmount it, and try again.")
+            return
+        if os.listdir(point):
+            raise StorageFault(
+                f"The workspace {point} holds files, and an image of it exists as well: "
+                f"move away one of the two ({image} is the other), and try again."
+            )
+        # Were the image ever not mounted, a container would find a directory that it cannot write to.
+        os.chown(point, 0, 0)
+        os.chmod(point, 0o700)
+        mounts.mount(image, point)
+        if not (self._is_seen or mounts.engine_sees(point.resolve())):
+            mounts.unmount(point)
+            raise ConfigurationError(
+                f"The Docker Engine does not see what is mounted under {self._workspaces}: run the "
+                "orchestrator in the engine's own mount namespace, or set SANDGLASS_WORKSPACE_BACKEND=directory."
+            )
+        self._is_seen = True
+        _remove_lost_and_found(point)
+
+    def _hold(self, owner: str, *, wanted: bool) -> None:
+        """Keep other processes from unmounting it; under the lock, nobody holds it for itself alone."""
+        if self._is_held(owner, wanted=wanted):
+            return
+        descriptor = os.open(self._image(owner), os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        self._held[owner] = _Held(descriptor, time.monotonic() if wanted else -self._idle)
+
+    def _is_held(self, owner: str, *, wanted: bool) -> bool:
+        with self._mutex:
+            held = self._held.get(owner)
+            if held is not None and wanted:
+                held.used = time.monotonic()
+            return held is not None
+
+    def _let_go(self, owner: str, *, idle: float) -> None:
+        """Give up the hold on one that was not used for `idle` seconds and is in no container."""
+        if self._is_bound(owner):
+            return
+        with self._mutex:
+            held = self._held.get(owner)
+            if held is not None and time.monotonic() - held.used >= idle:
+                os.close(self._held.pop(owner).descriptor)
+
+    def _make_room(self) -> None:
+        """Past the bound, the least recently used go, but none that may be on its way into a container."""
+        for owner in sorted(self._held, key=lambda one: self._held[one].used):
+            if len(self._held) <= self._at_once:
+                return
+            self._let_go(owner, idle=min(self._idle, 30.0))
+            if owner not in self._held:
+                self._unmount(owner)
+
+    def _unmount(self, owner: str) -> bool:
+        """Unmount one that no process holds and no container has; under the lock."""
+        if owner in self._held:
+            return False
+        try:
+            with open(self._image(owner), "rb") as image:
+                fcntl.flock(image, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is_bound(owner):
+                    return False
+                mounts.unmount(self._workspaces / owner)
+        except (OSError, StorageFault) as error:
+            log.debug("workspace stays mounted", owner=owner, reason=str(error))
+            return False
+        return True
+
+    def _is_bound(self, owner: str) -> bool:
+        """Whether a container has the image."""
+        point = self._workspaces / owner
+        return os.path.ismount(point) and mounts.is_bound(mounts.device_of(point), "", point.resolve())
+
+
+def _is_shared(descriptor: int) -> bool:
+    """Whether another process uses the image as well."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return False
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _remove_lost_and_found(point: Path) -> None:
+    """The maker's directory, not the owner's: root's and empty."""
+    root = open_root(point)
+    try:
+        with suppress(OSError):
+            if os.stat("lost+found", dir_fd=root, follow_symlinks=False).st_uid == 0:
+                os.rmdir("lost+found", dir_fd=root)
+    finally:
+        os.close(root)
