@@ -4,6 +4,7 @@ import gc
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -83,11 +84,25 @@ def data_dir(tmp_path: Path) -> Path:
     return path
 
 
+def loop_files() -> list[str]:
+    """The files behind the loop devices of this host."""
+    files = []
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):  # freed in between
+            files.append(path.read_text().strip())
+    return files
+
+
+def mount_points() -> list[str]:
+    """What this process sees mounted; a path with a blank in it is not what tests make."""
+    return [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_is_left(
     docker_client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """Fail the run if a container over one of its data directories outlives it, running or dead."""
+    """Fail the run if a container, a mount or a loop device over one of its directories outlives it."""
     yield
     ours = str(tmp_path_factory.getbasetemp())
     left = []
@@ -101,4 +116,6 @@ def _nothing_is_left(
         if any(mount.get("Source", "").startswith(ours) for mount in container.attrs["Mounts"]):
             left.append(f"{container.name} ({container.status})")
             container.remove(force=True)
-    assert not left, f"containers were left behind: {', '.join(left)}"
+    left += [f"mount {point}" for point in mount_points() if point.startswith(ours)]
+    left += [f"loop device over {file}" for file in loop_files() if file.startswith(ours)]
+    assert not left, f"left behind: {', '.join(left)}"

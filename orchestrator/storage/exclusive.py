@@ -19,7 +19,8 @@ def exclusive(path: Path) -> Iterator[None]:
         while not _taken(lock.fileno()):
             if time.monotonic() > deadline:
                 raise StorageFault(
-                    f"Another process has kept {path} locked for {_SECONDS:g} s: see what it does, then try again."
+                    f"Another process has kept {path} locked for {_SECONDS:g} s: "
+                    "see what it does, then try again."
                 )
             time.sleep(0.005)
         yield

@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import sqlalchemy as sa
+import structlog
 
+from orchestrator.errors import SandglassError
 from orchestrator.storage import holds
 from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.clock import Clock
@@ -16,8 +17,10 @@ from orchestrator.storage.disk_sweep import delete_blobs
 from orchestrator.storage.tables import files, owners
 from orchestrator.storage.workspaces import Copy, DirectoryWorkspaces, newest_copies, remove_copies
 
-type _Copies = Sequence[tuple[str, Path, Sequence[Copy]]]
-"""Owner, workspace, and what of it is to go."""
+log = structlog.get_logger(__name__)
+
+type _Copies = Sequence[tuple[str, Sequence[Copy]]]
+"""Owner, and what of the workspace is to go."""
 
 
 def has_ended(now: datetime) -> sa.ColumnElement[bool]:
@@ -41,7 +44,10 @@ class Expiry:
         within_reach = sa.and_(files.c.seq.in_(seqs), ~holds.is_claimed(files.c.owner))
         copies = await self._copies(within_reach)
         return await asyncio.to_thread(
-            lambda: sum(remove_copies(path, batch, dry_run=True) for _, path, batch in copies)
+            lambda: sum(
+                remove_copies(self._workspaces.reached(owner, wanted=False), batch, dry_run=True)
+                for owner, batch in copies
+            )
         )
 
     async def end(self, seqs: Sequence[int]) -> int:
@@ -62,7 +68,7 @@ class Expiry:
         copies = await self._copies(sa.and_(marked, files.c.owner.in_(held.owners)))
         async with self._database.session() as connection:
             ids = (await connection.scalars(sa.select(files.c.file_id).where(marked))).all()
-        removed, late = await asyncio.to_thread(_remove, copies, stop_at)
+        removed, late = await asyncio.to_thread(_remove, self._workspaces, copies, stop_at)
         await asyncio.to_thread(delete_blobs, self._blobs, ids)
         done = sa.or_(files.c.workspace_path.is_(None), files.c.owner.in_(held.owners - late))
         async with self._database.begin() as connection:
@@ -78,15 +84,19 @@ class Expiry:
         for row in rows:
             copy = Copy(path=row.path, size=row.size, mtime_ns=row.mtime_ns)
             found.setdefault(row.owner, []).append(copy)
-        return [(owner, self._workspaces.path(owner), copies) for owner, copies in found.items()]
+        return list(found.items())
 
 
-def _remove(copies: _Copies, stop_at: float) -> tuple[int, set[str]]:
+def _remove(workspaces: DirectoryWorkspaces, copies: _Copies, stop_at: float) -> tuple[int, set[str]]:
     """Remove them until `stop_at` on the monotonic clock; how many, and whose were not reached."""
     removed, late = 0, set()
-    for owner, path, batch in copies:
+    for owner, batch in copies:
         if time.monotonic() > stop_at:
             late.add(owner)
-        else:
-            removed += remove_copies(path, batch)
+            continue
+        try:
+            removed += remove_copies(workspaces.reached(owner, wanted=False), batch)
+        except SandglassError as error:  # one owner's image is no reason to keep everybody's files
+            log.warning("workspace out of reach", owner=owner, error=str(error))
+            late.add(owner)
     return removed, late

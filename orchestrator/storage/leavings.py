@@ -8,13 +8,17 @@ from contextlib import suppress
 from datetime import datetime
 
 import sqlalchemy as sa
+import structlog
 
+from orchestrator.errors import SandglassError
 from orchestrator.storage import holds
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database, to_the_end
 from orchestrator.storage.disk_sweep import Leavings, clear_leavings, old_entries
 from orchestrator.storage.tables import files, owners
 from orchestrator.storage.workspaces import DirectoryWorkspaces
+
+log = structlog.get_logger(__name__)
 
 _BATCH = 500
 
@@ -40,10 +44,16 @@ class WorkspaceSweep:
 
         Nothing in the workspace of an owner who has an execution past its claim.
         """
-        path = self._workspaces.path(owner)
+        try:
+            path = await asyncio.to_thread(lambda: self._workspaces.reached(owner, wanted=False))
+        except SandglassError as error:  # one owner's image is no reason to sweep nobody's workspace
+            log.warning("workspace out of reach", owner=owner, error=str(error))
+            return Leavings()
         old = await asyncio.to_thread(old_entries, path, before)
         kept = await self._live_among(owner, old.files)
         if not old.others and len(kept) == len(old.files):
+            if not dry_run and await asyncio.to_thread(self._workspaces.is_spare, owner):
+                return await to_the_end(self._clear(owner, before, kept))
             return Leavings()
         if dry_run:
             if await self._is(holds.is_claimed(sa.literal(owner))):
@@ -66,6 +76,7 @@ class WorkspaceSweep:
             leavings = await asyncio.to_thread(
                 clear_leavings, path, before, kept, dry_run=False, stop_at=stop_at
             )
+            await asyncio.to_thread(self._workspaces.retire, owner)
         finally:
             async with self._database.begin() as connection:
                 await holds.release(connection, held)

@@ -1,7 +1,7 @@
 """A workspace as an ext4 image of its owner's own, so that the kernel itself bounds its bytes and inodes.
 
-The image `images/<owner>.ext4` is mounted at `workspaces/<owner>` while somebody needs it, and everything else
-sees a directory there. An owner keeps the kind of workspace they have; the setting decides for new ones.
+The image `images/<owner>.ext4` is mounted at `workspaces/<owner>` while somebody needs it, and everything
+else sees a directory there. An owner keeps the kind of workspace they have; the setting decides for new ones.
 Everything here blocks, and any thread of any process over the same data directory may do it.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from orchestrator.domain.limits import Limits
+from orchestrator.domain.limits import MIB, Limits
 from orchestrator.errors import ConfigurationError, StorageFault
 from orchestrator.storage import mounts
 from orchestrator.storage.exclusive import exclusive
@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 
 _LAST_CONTAINER_SECONDS = 3.0
 """How long after a container's death its mounts may take to go."""
-_CRUMBS = 64 * 1024
-"""Bytes that may be left of a full image: what one more directory block or extent did not fit into."""
+_LARGEST_PIECE = 8 * MIB
+"""A kernel with large folios grants this much of a write as a whole or not at all: so much may be left."""
 
 
 @dataclass(slots=True)
@@ -68,7 +68,8 @@ class LoopImages:
         image, point = self._image(owner), self._workspaces / owner
         if self._is_held(owner, wanted=wanted) and os.path.ismount(point):
             return
-        if not image.exists() and (os.path.lexists(point) or not (self._is_in_use or self._makes_new)):
+        is_new = wanted and (self._makes_new or self._is_in_use) and not os.path.lexists(point)
+        if not (is_new or image.exists()):
             return
         with self._alone():
             if not image.exists():
@@ -87,16 +88,29 @@ class LoopImages:
         if owner not in self._held:
             return False
         room = os.statvfs(self._workspaces / owner)
-        return room.f_bavail * room.f_frsize < _CRUMBS or room.f_ffree == 0
+        crumbs = min(_LARGEST_PIECE, room.f_blocks * room.f_frsize // 32)
+        return room.f_bavail * room.f_frsize < crumbs or room.f_ffree == 0
+
+    def is_spare(self, owner: str) -> bool:
+        """Whether a workspace holds nothing, and the next one would be another or a new one."""
+        try:
+            return (self._makes_new or self._image(owner).exists()) and not os.listdir(
+                self._workspaces / owner
+            )
+        except OSError:
+            return False
 
     def retire(self, owner: str) -> None:
-        """Remove an image that holds nothing; an empty directory too, where the next is to be an image."""
+        """Remove an image that holds nothing; an empty directory too, where the next is to be an image.
+
+        While no execution of its owner can begin: whoever only makes a standby finds another one.
+        """
         image, point = self._image(owner), self._workspaces / owner
-        if not (self._makes_new or image.exists()):
+        if not self.is_spare(owner):
             return
         with self._alone(), suppress(OSError):  # OSError: it is not empty
             if not image.exists():
-                if not mounts.is_bound(mounts.device_of(point), f"/{self._workspaces.name}/{owner}", point):
+                if not mounts.is_bound(point):
                     point.rmdir()
             elif os.path.ismount(point) and not os.listdir(point):
                 self._let_go(owner, idle=self._idle)
@@ -105,7 +119,7 @@ class LoopImages:
                     point.rmdir()
 
     def tidy(self, idle: float | None = None) -> None:
-        """Unmount what was not used for `idle` seconds or was left by a dead process, if no container has it."""
+        """Unmount what was not used for `idle` seconds, or by a process that died, if no container has it."""
         if not self._is_in_use:
             return
         with self._alone():
@@ -180,7 +194,8 @@ class LoopImages:
             mounts.unmount(point)
             raise ConfigurationError(
                 f"The Docker Engine does not see what is mounted under {self._workspaces}: run the "
-                "orchestrator in the engine's own mount namespace, or set SANDGLASS_WORKSPACE_BACKEND=directory."
+                "orchestrator in the mount namespace of the engine, "
+                "or set SANDGLASS_WORKSPACE_BACKEND=directory."
             )
         self._is_seen = True
         _remove_lost_and_found(point)
@@ -236,7 +251,7 @@ class LoopImages:
     def _is_bound(self, owner: str) -> bool:
         """Whether a container has the image."""
         point = self._workspaces / owner
-        return os.path.ismount(point) and mounts.is_bound(mounts.device_of(point), "", point.resolve())
+        return os.path.ismount(point) and mounts.is_bound(point)
 
 
 def _is_shared(descriptor: int) -> bool:

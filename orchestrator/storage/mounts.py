@@ -1,4 +1,4 @@
-"""What is mounted where, by the kernel's own tables, and the commands that change it. Everything here blocks."""
+"""What is mounted where, by the kernel's own tables, and the commands that change it. All of it blocks."""
 
 import os
 import re
@@ -38,17 +38,22 @@ def table(process: int | str = "self") -> list[Mounted]:
     return [_line(line.split(" ")) for line in text.splitlines()]
 
 
-def is_bound(device: str, ending: str, point: Path) -> bool:
-    """Whether any process has this device, its root ending so, mounted elsewhere than at `point`."""
+def is_bound(directory: Path) -> bool:
+    """Whether any process has this very directory mounted elsewhere, as a container has its workspace.
+
+    The same mount at the same place is only what a new namespace copies.
+    """
+    real = directory.resolve()
+    device, inside = device_of(real), _inside(real)
     return any(
-        one.device == device and one.root.endswith(ending) and one.point != str(point)
+        (one.device, one.root) == (device, inside) and one.point != str(real)
         for process in _one_of_each_namespace()
         for one in _table_or_nothing(process)
     )
 
 
 def engine_sees(point: Path) -> bool:
-    """Whether a container can be given it: dockerd has it mounted, or an engine out of sight has by its kind."""
+    """Whether a container can be given it: dockerd has it mounted, or it spreads out of our sight."""
     engines = [process for process in _processes() if _command(process) == "dockerd"]
     if engines:
         return any(one.point == str(point) for process in engines for one in _table_or_nothing(process))
@@ -109,9 +114,20 @@ def _run(command: Sequence[str], *, package: str) -> None:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
         raise StorageFault(
-            f"{command[0]} failed for {command[-1]} ({said[0] if said else error}): look at the kernel's log, "
-            "then try again, or set SANDGLASS_WORKSPACE_BACKEND=directory for new owners."
+            f"{command[0]} failed for {command[-1]} ({said[0] if said else error}): look at the kernel's log "
+            "and try again, or set SANDGLASS_WORKSPACE_BACKEND=directory for new owners."
         ) from error
+
+
+def _inside(real: Path) -> str:
+    """Where a directory lies in its file system, as a bind mount of it is listed."""
+    place = str(real)
+    holder = max(
+        (one for one in table() if f"{place}/".startswith(f"{one.point.rstrip('/')}/")),
+        key=lambda one: len(one.point),
+    )
+    rest = place[len(holder.point.rstrip("/")) :]
+    return holder.root.rstrip("/") + rest or "/"
 
 
 def _line(fields: list[str]) -> Mounted:

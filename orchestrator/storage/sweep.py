@@ -109,6 +109,7 @@ class Sweeper:
         await self._sweep_staging(this)
         if self._ttl is not None:
             await self._sweep_workspaces(this, this.now - self._ttl)
+        await self._workspaces.tidy()
         duration = time.monotonic() - begun
         counts = asdict(this.counts)
         log.info("sweep ended", dry_run=this.dry_run, duration=round(duration, 3), **counts)

@@ -66,14 +66,14 @@ class DirectoryWorkspaces:
         """The owner's workspace and uid, made on first use; copies of files that ended are gone from it."""
         path, uid = self.path(owner), await self._uid(owner)
         with _disk_faults(self.root):
-            await asyncio.to_thread(lambda: _prepare(self._reached(owner), uid))
+            await asyncio.to_thread(lambda: _prepare(self.reached(owner), uid))
         await self.expire(owner)
         return path, uid
 
     async def survey(self, owner: str, limits: Limits) -> Manifest:
         """The manifest of the workspace as it is now."""
         with _disk_faults(self.root):
-            return await asyncio.to_thread(lambda: survey_tree(self._reached(owner), limits))
+            return await asyncio.to_thread(lambda: survey_tree(self.reached(owner), limits))
 
     async def usage(self, owner: str, limits: Limits, bound: Space) -> Space:
         """What the workspace takes up while a program may be changing it; past `bound` counting ends."""
@@ -139,7 +139,7 @@ class DirectoryWorkspaces:
         if not rows:
             return 0
         copies = [Copy(path=row.path, size=row.size, mtime_ns=row.mtime_ns) for row in rows]
-        removed = await asyncio.to_thread(lambda: remove_copies(self._reached(owner), copies))
+        removed = await asyncio.to_thread(lambda: remove_copies(self.reached(owner), copies))
         async with self._database.begin() as connection:
             await connection.execute(files_table.update().where(expired).values(workspace_path=None))
         return removed
@@ -150,16 +150,24 @@ class DirectoryWorkspaces:
             raise InvalidRequest(f"The owner {owner[:80]!r} is not usable: use letters, digits and dashes.")
         return self.root / owner
 
-    async def reach(self, owner: str) -> Path:
-        """Where the owner's workspace lies, there to be walked; nothing is made for an owner without one."""
-        with _disk_faults(self.root):
-            return await asyncio.to_thread(lambda: self._reached(owner, wanted=False))
+    def reached(self, owner: str, *, wanted: bool = True) -> Path:
+        """Where the owner's workspace lies, mounted if it is an image. Blocks.
 
-    async def retire(self, owner: str) -> None:
-        """Remove the image of a workspace that holds nothing; the next use makes a new one."""
+        With `wanted` it stays so for a while, and a new owner gets one.
+        """
+        path = self.path(owner)
         if self._images is not None:
-            with _disk_faults(self.root):
-                await asyncio.to_thread(self._images.retire, owner)
+            self._images.reach(owner, wanted=wanted)
+        return path
+
+    def is_spare(self, owner: str) -> bool:
+        """Whether `retire` would remove something. Blocks."""
+        return self._images is not None and self._images.is_spare(owner)
+
+    def retire(self, owner: str) -> None:
+        """Remove the image of a workspace that holds nothing, while no execution can begin. Blocks."""
+        if self._images is not None:
+            self._images.retire(owner)
 
     async def tidy(self) -> None:
         """Unmount images that nobody uses."""
@@ -171,15 +179,9 @@ class DirectoryWorkspaces:
         if self._images is not None:
             await asyncio.to_thread(self._images.close)
 
-    def _reached(self, owner: str, *, wanted: bool = True) -> Path:
-        path = self.path(owner)
-        if self._images is not None:
-            self._images.reach(owner, wanted=wanted)
-        return path
-
     def _harvest(self, circumstances: Circumstances) -> Harvest:
         owner = circumstances.owner
-        harvest = harvest_tree(self._reached(owner), self._blobs, circumstances)
+        harvest = harvest_tree(self.reached(owner), self._blobs, circumstances)
         if self._images is not None and self._images.is_full(owner):
             return replace(harvest, disk_full=True)
         return harvest

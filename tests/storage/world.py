@@ -17,6 +17,7 @@ from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.database import Database
 from orchestrator.storage.executions import SqlExecutions
 from orchestrator.storage.files import SqlFiles
+from orchestrator.storage.loop import LoopImages
 from orchestrator.storage.sweep import Sweeper
 from orchestrator.storage.workspaces import DirectoryWorkspaces
 
@@ -107,22 +108,25 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(root: Path) -> AsyncIterator[Store]:
-    """An empty storage below `root`, closed at the end."""
+async def open_store(root: Path, images: LoopImages | None = None) -> AsyncIterator[Store]:
+    """A storage below `root`, closed at the end."""
     clock = OffsetClock()
     database = await Database.open(root / "index.sqlite3")
     blobs = DirectoryBlobs(root / "blobs")
     workspaces = DirectoryWorkspaces(
-        root / "workspaces", root / "staging", database, blobs, clock, TTL, 700_000
+        root / "workspaces", root / "staging", database, blobs, clock, TTL, 700_000, images=images
     )
-    yield Store(
-        root=root,
-        clock=clock,
-        database=database,
-        blobs=blobs,
-        executions=SqlExecutions(database, clock),
-        files=SqlFiles(database, blobs, clock, TTL, 50_000_000),
-        workspaces=workspaces,
-        sweeper=Sweeper(database, blobs, workspaces, clock, TTL),
-    )
-    await database.close()
+    try:
+        yield Store(
+            root=root,
+            clock=clock,
+            database=database,
+            blobs=blobs,
+            executions=SqlExecutions(database, clock),
+            files=SqlFiles(database, blobs, clock, TTL, 50_000_000),
+            workspaces=workspaces,
+            sweeper=Sweeper(database, blobs, workspaces, clock, TTL),
+        )
+    finally:
+        await workspaces.close()
+        await database.close()
