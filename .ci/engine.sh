@@ -102,6 +102,20 @@ start_daemon() {
     fi
 }
 
+# What workspaces as images call (SANDGLASS_WORKSPACE_BACKEND=loop). Nothing else needs them, so their absence stops nobody.
+install_tools() {
+    local missing=() path=$PATH:/usr/sbin:/sbin
+    PATH=$path command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+    PATH=$path command -v mount >/dev/null || missing+=(mount)
+    if [ "${#missing[@]}" = 0 ] || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return; fi
+    say "installing ${missing[*]} with apt"
+    {
+        apt-get -qq update
+        DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}"
+    } </dev/null >/dev/null || say "apt-get could not install ${missing[*]}; without them SANDGLASS_WORKSPACE_BACKEND=loop is refused"
+}
+
+install_tools
 if answers; then exit 0; fi
 
 case $host in
