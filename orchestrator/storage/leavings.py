@@ -53,7 +53,7 @@ class WorkspaceSweep:
         kept = await self._live_among(owner, old.files)
         if not old.others and len(kept) == len(old.files):
             if not dry_run and await asyncio.to_thread(self._workspaces.is_spare, owner):
-                return await to_the_end(self._clear(owner, before, kept))
+                return await to_the_end(self._clear(owner, before))
             return Leavings()
         if dry_run:
             if await self._is(holds.is_claimed(sa.literal(owner))):

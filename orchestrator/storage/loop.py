@@ -179,7 +179,9 @@ class LoopImages:
         point.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.path.ismount(point):  # by another process, or by one that died
             if mounts.backing_file(mounts.device_of(point)) != str(image.resolve()):
-                raise StorageFault(f"Something else is mounted at {point}: unmount it, and try again.")
+                raise StorageFault(
+                    f"Something else is mounted at {point}: move that mount elsewhere, and try again."
+                )
             return
         if os.listdir(point):
             raise StorageFault(

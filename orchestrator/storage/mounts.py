@@ -114,7 +114,7 @@ def _run(command: Sequence[str], *, package: str) -> None:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
         raise StorageFault(
-            f"{command[0]} failed for {command[-1]} ({said[0] if said else error}): look at the kernel's log "
+            f"{command[0]} failed for {command[-1]} ({said[0] if said else error}): check the kernel's log "
             "and try again, or set SANDGLASS_WORKSPACE_BACKEND=directory for new owners."
         ) from error
 
