@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from orchestrator.domain.limits import MIB, Limits
+from orchestrator.domain.outcomes import DiskLimit
 from orchestrator.errors import ConfigurationError, StorageFault
 from orchestrator.storage import mounts
 from orchestrator.storage.exclusive import exclusive
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 _LAST_CONTAINER_SECONDS = 3.0
 """How long after a container's death its mounts may take to go."""
+_LEAST = 16 * MIB
+_INODE = 256
+"""Bytes that a new file system needs for itself, and for each inode."""
 _LARGEST_PIECE = 8 * MIB
 """A kernel with large folios grants this much of a write as a whole or not at all: so much may be left."""
 
@@ -83,13 +87,15 @@ class LoopImages:
             self._mount(image, point)
             self._make_room()
 
-    def is_full(self, owner: str) -> bool:
-        """Whether the kernel has nothing left to give in it, which no program can feign."""
+    def full(self, owner: str) -> DiskLimit | None:
+        """What the kernel has nothing left of to give in it, which no program can feign."""
         if owner not in self._held:
-            return False
+            return None
         room = os.statvfs(self._workspaces / owner)
         crumbs = min(_LARGEST_PIECE, room.f_blocks * room.f_frsize // 32)
-        return room.f_bavail * room.f_frsize < crumbs or room.f_ffree == 0
+        if room.f_bavail * room.f_frsize < crumbs:
+            return DiskLimit.BYTES
+        return DiskLimit.INODES if room.f_ffree == 0 else None
 
     def is_spare(self, owner: str) -> bool:
         """Whether a workspace holds nothing, and the next one would be another or a new one."""
@@ -163,10 +169,18 @@ class LoopImages:
                 "Only root can mount workspaces as images: run the orchestrator as root, "
                 "or set SANDGLASS_WORKSPACE_BACKEND=directory."
             )
+        if self._limits.workspace_bytes < _LEAST + _INODE * self._limits.workspace_inodes:
+            raise ConfigurationError(
+                f"An image of {self._limits.workspace_bytes} bytes has no room for "
+                f"{self._limits.workspace_inodes} inodes: raise SANDGLASS_WORKSPACE_BYTES, "
+                "or set SANDGLASS_WORKSPACE_BACKEND=directory."
+            )
         made = self._directory / ".new"
         with open(made, "wb", opener=_private) as file:
             file.truncate(self._limits.workspace_bytes)
-            mounts.make_file_system(made, inodes=self._limits.workspace_inodes)
+            mounts.make_file_system(
+                made, size=self._limits.workspace_bytes, inodes=self._limits.workspace_inodes
+            )
             os.fsync(file.fileno())
         made.rename(image)
         directory = open_root(self._directory)

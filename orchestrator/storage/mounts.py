@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.domain.limits import MIB
 from orchestrator.errors import ConfigurationError, StorageFault
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -16,6 +17,8 @@ _SECONDS = 120.0
 """Longest that one command may take; an unmount writes what is still in memory."""
 _OPTIONS = "loop,nosuid,nodev,discard,noinit_itable,errors=remount-ro"
 """`loop` lets the kernel free the loop device with the last mount; `discard` gives freed blocks back."""
+_GROUP = 128 * MIB
+_INODES_A_BLOCK = 16
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
@@ -74,9 +77,14 @@ def backing_file(device: str) -> str | None:
         return None
 
 
-def make_file_system(image: Path, *, inodes: int) -> None:
-    """Make an empty ext4 in a sparse file; its tables are left unwritten, because a hole reads as zeros."""
-    layout = ["-b", "4096", "-N", str(inodes), "-m", "0", "-J", "size=4"]
+def make_file_system(image: Path, *, size: int, inodes: int) -> None:
+    """Make an empty ext4 in a sparse file of `size` bytes, for at most `inodes` files and directories.
+
+    Its tables are left unwritten, because a hole reads as zeros.
+    """
+    # The maker keeps ten for itself, and fills up a block of inodes in every group.
+    spared = _INODES_A_BLOCK * -(-size // _GROUP) - 10
+    layout = ["-b", "4096", "-N", str(inodes - spared), "-m", "0", "-J", "size=4"]
     lazily = ["-E", "lazy_itable_init=1,lazy_journal_init=1"]
     _run(["mkfs.ext4", "-q", "-F", *layout, *lazily, "--", str(image)], package="e2fsprogs")
 

@@ -182,9 +182,8 @@ class DirectoryWorkspaces:
     def _harvest(self, circumstances: Circumstances) -> Harvest:
         owner = circumstances.owner
         harvest = harvest_tree(self.reached(owner), self._blobs, circumstances)
-        if self._images is not None and self._images.is_full(owner):
-            return replace(harvest, disk_full=True)
-        return harvest
+        full = None if self._images is None else self._images.full(owner)
+        return replace(harvest, disk_limit=full or harvest.disk_limit)
 
     async def _uid(self, owner: str) -> int:
         async with self._database.session() as connection:

@@ -154,9 +154,9 @@ async def test_the_kernel_refuses_what_is_past_the_bound(opened: Open, root: Pat
     async with opened() as store:
         path = await store.workspace()
         made = fill(path, bytes(MIB // 8) if how == "bytes" else b"")
-        assert made <= (8 * 24 if how == "bytes" else LIMITS.workspace_inodes + 64)
+        assert made <= (8 * 24 if how == "bytes" else LIMITS.workspace_inodes)
         harvest = await store.workspaces.harvest("alice", NOTHING, LIMITS)
-        assert harvest.disk_full
+        assert harvest.disk_limit == how
         image = (root / "images" / "alice.ext4").stat()
         assert image.st_size == LIMITS.workspace_bytes
         assert image.st_blocks * 512 <= LIMITS.workspace_bytes
@@ -367,6 +367,19 @@ except ConfigurationError as error:
         assert "SANDGLASS_WORKSPACE_BACKEND=directory" in process.stdout.readline()
         assert process.stdout.readline() == "0\n"
     until(lambda: attached(root) == [])
+
+
+async def test_an_image_too_small_for_its_inodes_is_refused(root: Path) -> None:
+    """With the setting to raise, instead of the maker's own words."""
+    images = LoopImages(
+        root / "images",
+        root / "workspaces",
+        replace(LIMITS, workspace_bytes=MIB),
+        makes_new=True,
+    )
+    async with open_store(root, images) as store:
+        with pytest.raises(ConfigurationError, match="raise SANDGLASS_WORKSPACE_BYTES"):
+            await store.workspaces.open("alice")
 
 
 async def test_who_is_not_root_is_told(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
