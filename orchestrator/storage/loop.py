@@ -83,6 +83,7 @@ class LoopImages:
                     point.mkdir(mode=0o700, parents=True)  # under the lock, so that nobody makes both
                     return
                 self._make(image)
+                self._try(image, point)
             self._hold(owner, wanted=wanted)
             self._mount(image, point)
             self._make_room()
@@ -188,6 +189,16 @@ class LoopImages:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+    def _try(self, image: Path, point: Path) -> None:
+        """Mount a new image; where that is refused it goes again, so that its owner can have a directory."""
+        try:
+            self._mount(image, point)
+        except BaseException:
+            image.unlink()
+            with suppress(OSError):
+                point.rmdir()
+            raise
 
     def _mount(self, image: Path, point: Path) -> None:
         point.mkdir(mode=0o700, parents=True, exist_ok=True)

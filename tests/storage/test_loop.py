@@ -366,6 +366,9 @@ except ConfigurationError as error:
         assert process.stdout is not None
         assert "SANDGLASS_WORKSPACE_BACKEND=directory" in process.stdout.readline()
         assert process.stdout.readline() == "0\n"
+    async with opened(makes_new=False) as store:
+        (await store.workspace() / "a.txt").write_text("1")
+        assert mounted(root) == []
     until(lambda: attached(root) == [])
 
 
