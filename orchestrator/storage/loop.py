@@ -29,6 +29,7 @@ _LAST_CONTAINER_SECONDS = 3.0
 _LEAST = 16 * MIB
 _INODE = 256
 """Bytes that a new file system needs for itself, and for each inode."""
+_STAT_BLOCK = 512
 _LARGEST_PIECE = 8 * MIB
 """A kernel with large folios grants this much of a write as a whole or not at all: so much may be left."""
 
@@ -97,6 +98,13 @@ class LoopImages:
         if room.f_bavail * room.f_frsize < crumbs:
             return DiskLimit.BYTES
         return DiskLimit.INODES if room.f_ffree == 0 else None
+
+    def pending(self) -> int:
+        """Bytes that were written into the images of this process and not yet taken from the disk below.
+
+        The kernel takes them later, by gigabytes: a disk that looks free may have been promised already.
+        """
+        return sum(self._pending(owner) for owner in tuple(self._held))
 
     def is_spare(self, owner: str) -> bool:
         """Whether a workspace holds nothing, and the next one would be another or a new one."""
@@ -226,6 +234,18 @@ class LoopImages:
             )
         self._is_seen = True
         _remove_lost_and_found(point)
+
+    def _pending(self, owner: str) -> int:
+        with suppress(OSError):  # it has just been given up
+            point = open_root(self._workspaces / owner)
+            try:
+                if os.fstat(point).st_dev != os.stat(self._directory).st_dev:
+                    inside, image = os.fstatvfs(point), self._image(owner).stat()
+                    used = (inside.f_blocks - inside.f_bfree) * inside.f_frsize
+                    return max(0, used - image.st_blocks * _STAT_BLOCK)
+            finally:
+                os.close(point)
+        return 0
 
     def _hold(self, owner: str, *, wanted: bool) -> None:
         """Keep other processes from unmounting it; under the lock, nobody holds it for itself alone."""

@@ -84,10 +84,9 @@ class DirectoryWorkspaces:
         return Space(bytes=named.bytes + unnamed.bytes, inodes=named.inodes + unnamed.inodes)
 
     async def room(self) -> Space:
-        """What is free on the disk of the workspaces; no inodes where it does not count them."""
+        """What is free on their disk and was promised to no image; no inodes where it does not count them."""
         with _disk_faults(self.root):
-            free = await asyncio.to_thread(os.statvfs, self.root)
-        return Space(bytes=free.f_bavail * free.f_frsize, inodes=free.f_favail)
+            return await asyncio.to_thread(self._room)
 
     async def harvest(self, owner: str, before: Manifest, limits: Limits) -> Harvest:
         """Write blobs of what is new or changed since `before`; only when the container is dead."""
@@ -178,6 +177,11 @@ class DirectoryWorkspaces:
         """Unmount what this process has mounted."""
         if self._images is not None:
             await asyncio.to_thread(self._images.close)
+
+    def _room(self) -> Space:
+        free = os.statvfs(self.root)
+        pending = 0 if self._images is None else self._images.pending()
+        return Space(bytes=free.f_bavail * free.f_frsize - pending, inodes=free.f_favail)
 
     def _harvest(self, circumstances: Circumstances) -> Harvest:
         owner = circumstances.owner
