@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from orchestrator.bench.gate import committed_report
 from orchestrator.bench.picture import BEGIN, END
 from tests.cli.support import Cli
 
@@ -11,18 +12,20 @@ def test_a_short_run_reports_what_it_measured(cli: Cli, tmp_path: Path) -> None:
     """Ratios, samples and what could not be measured; the table goes between the marks of a document."""
     document = tmp_path / "notes.md"
     document.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
-    done = cli("bench", "--runs", "3", "--only", "print", "--json", "--markdown", document)
+    scenarios = ["--only", "print", "--only", "output", "--only", "memory"]
+    done = cli("bench", "--runs", "3", *scenarios, "--json", "--markdown", document)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {each["scenario"] for each in found["samples"]} == {"print(1)"}
-    assert {"Sandglass cold", "docker run"} <= {each["name"] for each in found["samples"]}
+    assert {each["scenario"] for each in found["samples"]} == {"print(1)", "output of 50 MB"}
+    assert {"Sandglass cold", "Sandglass warm", "docker run"} <= {each["name"] for each in found["samples"]}
     assert all(each["n"] == 3 for each in found["samples"])
-    warm = [each for each in found["samples"] if each["name"] == "Sandglass warm"]
-    missing = [each for each in found["not_measured"] if each["name"] == "Sandglass warm"]
-    assert len(warm) + len(missing) == 1, "a figure or a reason, never both and never neither"
-    assert {"measured", "cores", "memory", "kernel", "engine", "runtime", "python", "image"} <= found[
-        "machine"
-    ].keys()
+    assert found["not_measured"] == []
+    named = {(each["scenario"], each["name"]) for each in found["ratios"]}
+    assert len(named) == 4
+    assert named <= {(each.scenario, each.name) for each in committed_report().ratios}, (
+        "the gate would miss it"
+    )
+    assert {"measured", "cores", "memory", "kernel", "engine", "runtime", "python"} <= found["machine"].keys()
     text = document.read_text()
     assert text.startswith(f"before\n{BEGIN}\n| ratio")
     assert text.endswith(f"{END}\nafter\n")
