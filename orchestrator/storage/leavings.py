@@ -6,19 +6,16 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 import sqlalchemy as sa
-import structlog
 
-from orchestrator.errors import SandglassError
 from orchestrator.storage import holds
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database, to_the_end
 from orchestrator.storage.disk_sweep import Leavings, clear_leavings, old_entries
 from orchestrator.storage.tables import files, owners
 from orchestrator.storage.workspaces import DirectoryWorkspaces
-
-log = structlog.get_logger(__name__)
 
 _BATCH = 500
 
@@ -39,16 +36,16 @@ class WorkspaceSweep:
         except FileNotFoundError:
             return []
 
+    async def reach(self, owner: str) -> Path:
+        """Where the workspace lies, mounted if it is an image; raises `StorageFault` for a damaged one."""
+        return await asyncio.to_thread(lambda: self._workspaces.reached(owner, wanted=False))
+
     async def clear(self, owner: str, before: datetime, *, dry_run: bool) -> Leavings:
         """Remove what is older than `before` and named by no row, and directories left empty.
 
         Nothing in the workspace of an owner who has an execution past its claim.
         """
-        try:
-            path = await asyncio.to_thread(lambda: self._workspaces.reached(owner, wanted=False))
-        except SandglassError as error:  # one owner's image is no reason to sweep nobody's workspace
-            log.warning("workspace out of reach", owner=owner, error=str(error))
-            return Leavings()
+        path = await self.reach(owner)
         old = await asyncio.to_thread(old_entries, path, before)
         kept = await self._live_among(owner, old.files)
         if not old.others and len(kept) == len(old.files):

@@ -5,12 +5,9 @@ else sees a directory there. An owner keeps the kind of workspace they have; the
 Everything here blocks, and any thread of any process over the same data directory may do it.
 """
 
-import fcntl
 import os
-import threading
 import time
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -20,6 +17,7 @@ from orchestrator.domain.outcomes import DiskLimit
 from orchestrator.errors import ConfigurationError, StorageFault
 from orchestrator.storage import mounts
 from orchestrator.storage.exclusive import exclusive
+from orchestrator.storage.uses import Uses, locked_alone
 from orchestrator.storage.walk import open_root
 
 log = structlog.get_logger(__name__)
@@ -32,14 +30,6 @@ _INODE = 256
 _STAT_BLOCK = 512
 _LARGEST_PIECE = 8 * MIB
 """A kernel with large folios grants this much of a write as a whole or not at all: so much may be left."""
-
-
-@dataclass(slots=True)
-class _Held:
-    """An image that this process uses: a shared lock, which the kernel drops when the process dies."""
-
-    descriptor: int
-    used: float
 
 
 class LoopImages:
@@ -61,9 +51,8 @@ class LoopImages:
         self._makes_new = makes_new
         self._at_once = at_once
         self._idle = idle
-        self._held: dict[str, _Held] = {}
+        self._uses = Uses()
         self._is_seen = False
-        self._mutex = threading.Lock()
 
     def reach(self, owner: str, *, wanted: bool = True) -> None:
         """Have the owner's image mounted at their workspace; nothing for one who has a plain directory.
@@ -71,7 +60,7 @@ class LoopImages:
         With `wanted`, a new owner gets one, and it stays mounted for a while.
         """
         image, point = self._image(owner), self._workspaces / owner
-        if self._is_held(owner, wanted=wanted) and os.path.ismount(point):
+        if self._uses.renew(owner, wanted=wanted) and os.path.ismount(point):
             return
         is_new = wanted and (self._makes_new or self._is_in_use) and not os.path.lexists(point)
         if not (is_new or image.exists()):
@@ -85,13 +74,13 @@ class LoopImages:
                     return
                 self._make(image)
                 self._try(image, point)
-            self._hold(owner, wanted=wanted)
+            self._uses.begin(owner, image, wanted=wanted)
             self._mount(image, point)
             self._make_room()
 
     def full(self, owner: str) -> DiskLimit | None:
         """What the kernel has nothing left of to give in it, which no program can feign."""
-        if owner not in self._held:
+        if owner not in self._uses:
             return None
         room = os.statvfs(self._workspaces / owner)
         crumbs = min(_LARGEST_PIECE, room.f_blocks * room.f_frsize // 32)
@@ -104,7 +93,7 @@ class LoopImages:
 
         The kernel takes them later, by gigabytes: a disk that looks free may have been promised already.
         """
-        return sum(self._pending(owner) for owner in tuple(self._held))
+        return sum(self._pending(owner) for owner in tuple(self._uses))
 
     def is_spare(self, owner: str) -> bool:
         """Whether a workspace holds nothing, and the next one would be another or a new one."""
@@ -138,12 +127,12 @@ class LoopImages:
         if not self._is_in_use:
             return
         with self._alone():
-            for owner in tuple(self._held):
+            for owner in self._uses:
                 self._let_go(owner, idle=self._idle if idle is None else idle)
             root = str(self._workspaces.resolve())
             for one in mounts.table():
                 parent, _, owner = one.point.rpartition("/")
-                if parent == root and owner not in self._held:
+                if parent == root and owner not in self._uses:
                     self._unmount(owner)
 
     def close(self) -> None:
@@ -152,10 +141,10 @@ class LoopImages:
         while True:
             self.tidy(idle=0)
             is_late = time.monotonic() > deadline
-            for owner, held in tuple(self._held.items()):
-                if is_late or _is_shared(held.descriptor):
-                    os.close(self._held.pop(owner).descriptor)
-            if not self._held:
+            for owner in self._uses:
+                if is_late or self._uses.is_shared(owner):
+                    self._uses.end(owner)
+            if not self._uses:
                 return
             time.sleep(0.05)
 
@@ -247,47 +236,27 @@ class LoopImages:
                 os.close(point)
         return 0
 
-    def _hold(self, owner: str, *, wanted: bool) -> None:
-        """Keep other processes from unmounting it; under the lock, nobody holds it for itself alone."""
-        if self._is_held(owner, wanted=wanted):
-            return
-        descriptor = os.open(self._image(owner), os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        self._held[owner] = _Held(descriptor, time.monotonic() if wanted else -self._idle)
-
-    def _is_held(self, owner: str, *, wanted: bool) -> bool:
-        with self._mutex:
-            held = self._held.get(owner)
-            if held is not None and wanted:
-                held.used = time.monotonic()
-            return held is not None
-
     def _let_go(self, owner: str, *, idle: float) -> None:
         """Give up the hold on one that was not used for `idle` seconds and is in no container."""
-        if self._is_bound(owner):
-            return
-        with self._mutex:
-            held = self._held.get(owner)
-            if held is not None and time.monotonic() - held.used >= idle:
-                os.close(self._held.pop(owner).descriptor)
+        if not self._is_bound(owner):
+            self._uses.end(owner, idle=idle)
 
     def _make_room(self) -> None:
         """Past the bound, the least recently used go, but none that may be on its way into a container."""
-        for owner in sorted(self._held, key=lambda one: self._held[one].used):
-            if len(self._held) <= self._at_once:
+        for owner in self._uses:
+            if len(self._uses) <= self._at_once:
                 return
             self._let_go(owner, idle=min(self._idle, 30.0))
-            if owner not in self._held:
+            if owner not in self._uses:
                 self._unmount(owner)
 
     def _unmount(self, owner: str) -> bool:
         """Unmount one that no process holds and no container has; under the lock."""
-        if owner in self._held:
+        if owner in self._uses:
             return False
         try:
             with open(self._image(owner), "rb") as image:
-                fcntl.flock(image, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_bound(owner):
+                if not locked_alone(image.fileno()) or self._is_bound(owner):
                     return False
                 mounts.unmount(self._workspaces / owner)
         except (OSError, StorageFault) as error:
@@ -299,16 +268,6 @@ class LoopImages:
         """Whether a container has the image."""
         point = self._workspaces / owner
         return os.path.ismount(point) and mounts.is_bound(point)
-
-
-def _is_shared(descriptor: int) -> bool:
-    """Whether another process uses the image as well."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return False
 
 
 def _private(path: str, flags: int) -> int:

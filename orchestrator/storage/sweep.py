@@ -16,7 +16,7 @@ import structlog
 from orchestrator.domain.files import OnSweep, SweepReport
 from orchestrator.domain.sandbox import STANDBY_PREFIX
 from orchestrator.domain.states import ExecutionState
-from orchestrator.errors import StorageFault
+from orchestrator.errors import SandglassError, StorageFault
 from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
@@ -211,6 +211,11 @@ class Sweeper:
         names = await asyncio.to_thread(self._leavings.owners)
         for number, owner in enumerate(names):
             this.tell("workspaces", number, len(names))
+            try:
+                await self._leavings.reach(owner)
+            except SandglassError as error:  # one owner's image is no reason to sweep nobody's workspace
+                log.warning("workspace out of reach", owner=owner, error=str(error))
+                continue
             leavings = await self._leavings.clear(owner, before, dry_run=this.dry_run)
             this.counts.workspace_files += leavings.files
             this.counts.empty_directories += leavings.directories
