@@ -30,7 +30,8 @@ class Uses:
 
     def __iter__(self) -> Iterator[str]:
         """The least recently wanted first."""
-        return iter(sorted(self._uses, key=lambda owner: self._uses[owner].last))
+        with self._mutex:
+            return iter(sorted(self._uses, key=lambda owner: self._uses[owner].last))
 
     def renew(self, owner: str, *, wanted: bool) -> bool:
         """Whether it is used here; from now on again, if it is `wanted`."""
