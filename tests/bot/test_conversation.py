@@ -18,7 +18,7 @@ print("six times seven is", 6 * 7)
 
 
 @pytest.mark.parametrize("api", ["responses", "chat"])
-async def test_a_mention_is_computed_and_answered_with_its_files(
+async def test_a_plot_and_four_files_come_in_one_answer(
     discord: LocalDiscord, model: LocalModel, open_bot: OpenBot, api: str
 ) -> None:
     """Mention, tool call, execution, a plot and four files in one message, words above them."""

@@ -30,7 +30,7 @@ async def test_a_question_with_two_attachments_is_answered_in_the_same_turn(
     assert "id=" in model.requests[0].text
 
 
-async def test_the_model_mends_its_code(
+async def test_after_an_error_the_model_mends_its_code(
     discord: LocalDiscord, model: LocalModel, bot: SandglassClient
 ) -> None:
     """The traceback goes back as a result with a hint; the second try is a second execution."""
@@ -49,7 +49,7 @@ async def test_the_model_mends_its_code(
     await discord.general.wait_for(lambda m: "❌ nonzero exit" in m.content)
 
 
-async def test_a_timeout_keeps_what_was_printed(
+async def test_a_timeout_keeps_the_partial_output(
     discord: LocalDiscord, model: LocalModel, bot: SandglassClient
 ) -> None:
     """The partial output is shown, the outcome says why, and the announcement became the result."""
@@ -83,7 +83,7 @@ async def test_fifteen_files_and_one_too_large(
     assert "is kept" in messages[0].content
 
 
-async def test_a_file_over_the_limit_is_refused_before_it_is_read(
+async def test_a_60_mb_upload_is_refused_before_it_is_read(
     discord: LocalDiscord, model: LocalModel, bot: SandglassClient
 ) -> None:
     """60 MB: said plainly to both, and the question is answered."""
@@ -94,11 +94,12 @@ async def test_a_file_over_the_limit_is_refused_before_it_is_read(
     assert "Uploads refused" in model.requests[0].text
 
 
-async def test_a_long_answer_is_cut_with_its_fences_whole(
+async def test_an_answer_of_5000_characters_is_cut_with_its_fences_whole(
     discord: LocalDiscord, model: LocalModel, bot: SandglassClient
 ) -> None:
     """5 000 characters with a fence across a cut: every part is a whole message, no part is lost."""
-    body = "```python\n" + "\n".join(f"value_{n} = {n} * 2" for n in range(200)) + "\n```"
+    body = "```python\n" + "\n".join(f"value_{n} = {n} * 2" for n in range(265)) + "\n```"
+    assert len(body) > 5_000
     model.script([say(f"Here it is.\n\n{body}\n\nThat is all.", pieces=40)])
     await discord.user("alice").ask(discord.general, "long")
     await discord.general.wait_for(lambda m: "That is all." in m.content, 60)
@@ -107,7 +108,7 @@ async def test_a_long_answer_is_cut_with_its_fences_whole(
     assert 2 <= len(parts) <= 3
     for part in parts:
         assert part.count("```") % 2 == 0
-    assert all(any(f"value_{n} = {n} * 2" in part for part in parts) for n in range(200))
+    assert all(any(f"value_{n} = {n} * 2" in part for part in parts) for n in range(265))
 
 
 async def test_past_three_parts_the_answer_is_a_file(
@@ -132,7 +133,7 @@ async def test_past_three_parts_the_answer_is_a_file(
         (incomplete(), "length limit"),
     ],
 )
-async def test_an_answer_that_is_not_whole_says_so(
+async def test_a_stream_that_ends_without_completion_says_so(
     discord: LocalDiscord, model: LocalModel, open_bot: OpenBot, *, api: str, step: End, sentence: str
 ) -> None:
     """What came is kept, and one sentence says that it is not all."""
@@ -253,7 +254,7 @@ async def test_stop_ends_what_runs_and_what_waits(discord: LocalDiscord, bot: Sa
     assert not [m for m in discord.general.messages if "never" in m.content]
 
 
-async def test_two_people_at_once_and_one_person_twice(
+async def test_two_users_at_once_and_the_same_user_twice(
     discord: LocalDiscord, model: LocalModel, bot: SandglassClient
 ) -> None:
     """Others do not wait; one's own second question does, says so, and is answered after the first."""
