@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -90,6 +91,7 @@ def main() -> int:
     parser.add_argument("--stops", type=int, default=5)
     parser.add_argument("--check", action="store_true", help="fail where the promise is not kept")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the bot outside ends with us
     figures = asyncio.run(measured(arguments.rounds, arguments.stops))
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
     kept = figures["warm"] >= figures["rounds"] / 2 and figures["ours_ms"]["p50"] <= PROMISED_MS

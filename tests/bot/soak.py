@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import logging
+import signal
 import statistics
 import sys
 import tempfile
@@ -124,6 +125,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--people", type=int, default=PEOPLE)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the bot outside ends with us
     with tempfile.TemporaryDirectory(prefix="soak") as directory:
         data_dir = Path(directory) / "data"
         data_dir.mkdir()
