@@ -26,6 +26,20 @@ def test_files_go_in_and_come_back(cli: Cli, tmp_path: Path) -> None:
     assert json.loads(cli("files", "ls", "--json").stdout) == []
 
 
+def test_a_full_workspace_refuses_until_it_is_cleared(cli: Cli, environment: dict[str, str]) -> None:
+    """Exit code 2 with the remedy, and the remedy helps: stored files stay, the rest goes."""
+    code = "import os\nos.mkdir('.hidden')\nopen('kept.txt', 'w').close()\n"
+    many = f"{code}for number in range(160): open(f'.hidden/{{number}}', 'w').close()"
+    assert cli("run", "-c", many).returncode == 0
+    small = environment | {"SANDGLASS_WORKSPACE_INODES": "100"}
+    refused = cli("run", "-c", "print(1)", env=small)
+    assert refused.returncode == 2
+    assert "sandglass files clear" in refused.stderr
+    assert json.loads(cli("files", "clear", "--json").stdout) == {"owner": "local", "removed_files": 160}
+    assert "Removed 0 files" in cli("files", "clear").stdout
+    assert cli("run", "-c", "import os; print(os.listdir())", env=small).stdout == "['kept.txt']\n"
+
+
 def test_get_overwrites_only_with_force(cli: Cli, tmp_path: Path) -> None:
     """The caller's file stays as it is until overwriting is asked for."""
     (tmp_path / "a.txt").write_text("stored")
