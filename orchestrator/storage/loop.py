@@ -17,6 +17,7 @@ from orchestrator.domain.outcomes import DiskLimit
 from orchestrator.errors import ConfigurationError, StorageFault
 from orchestrator.storage import mounts
 from orchestrator.storage.exclusive import exclusive
+from orchestrator.storage.image_room import ImageRoom
 from orchestrator.storage.uses import Uses, locked_alone
 from orchestrator.storage.walk import open_root
 
@@ -27,9 +28,6 @@ _LAST_CONTAINER_SECONDS = 3.0
 _LEAST = 16 * MIB
 _INODE = 256
 """Bytes that a new file system needs for itself, and for each inode."""
-_STAT_BLOCK = 512
-_LARGEST_PIECE = 8 * MIB
-"""A kernel with large folios grants this much of a write as a whole or not at all: so much may be left."""
 
 
 class LoopImages:
@@ -52,6 +50,7 @@ class LoopImages:
         self._at_once = at_once
         self._idle = idle
         self._uses = Uses()
+        self._room = ImageRoom()
         self._is_seen = False
 
     def reach(self, owner: str, *, wanted: bool = True) -> None:
@@ -79,21 +78,17 @@ class LoopImages:
             self._make_room()
 
     def full(self, owner: str) -> DiskLimit | None:
-        """What the kernel has nothing left of to give in it, which no program can feign."""
-        if owner not in self._uses:
-            return None
-        room = os.statvfs(self._workspaces / owner)
-        crumbs = min(_LARGEST_PIECE, room.f_blocks * room.f_frsize // 32)
-        if room.f_bavail * room.f_frsize < crumbs:
-            return DiskLimit.BYTES
-        return DiskLimit.INODES if room.f_ffree == 0 else None
+        """What the kernel has nothing left of to give in it; None for one who has a plain directory."""
+        return self._room.full(owner, self._workspaces / owner) if owner in self._uses else None
 
     def pending(self) -> int:
         """Bytes that were written into the images of this process and not yet taken from the disk below.
 
         The kernel takes them later, by gigabytes: a disk that looks free may have been promised already.
         """
-        return sum(self._pending(owner) for owner in tuple(self._uses))
+        return sum(
+            self._room.pending(owner, self._workspaces / owner, self._image(owner)) for owner in self._uses
+        )
 
     def is_spare(self, owner: str) -> bool:
         """Whether a workspace holds nothing, and the next one would be another or a new one."""
@@ -223,18 +218,6 @@ class LoopImages:
             )
         self._is_seen = True
         _remove_lost_and_found(point)
-
-    def _pending(self, owner: str) -> int:
-        with suppress(OSError):  # it has just been given up
-            point = open_root(self._workspaces / owner)
-            try:
-                if os.fstat(point).st_dev != os.stat(self._directory).st_dev:
-                    inside, image = os.fstatvfs(point), self._image(owner).stat()
-                    used = (inside.f_blocks - inside.f_bfree) * inside.f_frsize
-                    return max(0, used - image.st_blocks * _STAT_BLOCK)
-            finally:
-                os.close(point)
-        return 0
 
     def _let_go(self, owner: str, *, idle: float) -> None:
         """Give up the hold on one that was not used for `idle` seconds and is in no container."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -166,6 +166,20 @@ async def test_room_that_is_left_is_no_evidence(opened: Open) -> None:
     """Half full is not full."""
     async with opened() as store:
         (await store.workspace() / "half.bin").write_bytes(bytes(10 * MIB))
+        assert not (await store.workspaces.harvest("alice", NOTHING, LIMITS)).disk_full
+
+
+async def test_what_was_full_a_moment_ago_is_evidence_once(opened: Open) -> None:
+    """A file without a name is gone with its program; a look while it lived has seen it."""
+    async with opened() as store:
+        path = await store.workspace()
+        nameless = os.open(path, os.O_TMPFILE | os.O_WRONLY)
+        with suppress(OSError):
+            while True:
+                os.write(nameless, bytes(MIB // 8))
+        await store.workspaces.room()
+        os.close(nameless)
+        assert (await store.workspaces.harvest("alice", NOTHING, LIMITS)).disk_limit == "bytes"
         assert not (await store.workspaces.harvest("alice", NOTHING, LIMITS)).disk_full
 
 
