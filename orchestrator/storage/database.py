@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from orchestrator.errors import StorageFault
 from orchestrator.storage.driver import connect
+from orchestrator.storage.exclusive import exclusive
 
 HEAD = "0005"
 """The newest revision in `migrations/versions`; a test compares."""
@@ -121,8 +122,12 @@ def upgrade(path: Path) -> bool:
     )
     _listen(engine, _DURABLE)
     try:
-        # Locked before the revision is read: of two first starts one waits, then has nothing to do.
-        with engine.execution_options(**{_BEGIN: "IMMEDIATE"}).begin() as connection:
+        # Locked before the revision is read: of two first starts one waits, then has nothing to do. By a
+        # file, because SQLite does not wait for its own lock when a new index is made a WAL one.
+        with (
+            exclusive(path.with_name(f"{path.name}.lock")),
+            engine.execution_options(**{_BEGIN: "IMMEDIATE"}).begin() as connection,
+        ):
             config.attributes["connection"] = connection
             _refuse_newer(connection, config, path)
             command.upgrade(config, "head")
