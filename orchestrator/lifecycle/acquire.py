@@ -44,13 +44,15 @@ async def acquire(world: World, job: Job, inputs: Sequence[StoredFile]) -> Acqui
             raise
         else:
             return Acquired(sandbox=standby.sandbox, before=before, standby=standby)
-    return await acquire_cold(world, job, inputs)
+    return await acquire_cold(world, job, inputs, spec)
 
 
-async def acquire_cold(world: World, job: Job, inputs: Sequence[StoredFile]) -> Acquired:
+async def acquire_cold(
+    world: World, job: Job, inputs: Sequence[StoredFile], spec: SandboxSpec | None = None
+) -> Acquired:
     """A new container, created while the workspace is surveyed; left to the reaper if the survey fails."""
     owner = job.request.owner
-    spec = await specify(world, owner, job.limits)
+    spec = spec or await specify(world, owner, job.limits)
     staged = await world.workspaces.stage(job.execution_id, owner, inputs)
     mounts = (*spec.mounts, Mount(source=staged, target="/inputs", read_only=True))
     spec = replace(spec, execution_id=job.execution_id, mounts=mounts)

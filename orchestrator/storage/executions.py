@@ -16,13 +16,13 @@ from orchestrator.domain.results import Execution, ExecutionRequest, ExecutionRe
 from orchestrator.domain.states import TRANSITIONS, check_transition
 from orchestrator.domain.states import ExecutionState as State
 from orchestrator.errors import ExecutionNotFound, InvalidRequest, LeaseLost, StorageFault
+from orchestrator.storage.claims import claim_statement
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
-from orchestrator.storage.holds import is_held
+from orchestrator.storage.holds import LENGTH
 from orchestrator.storage.tables import execution_inputs, executions, files
 
 _UNFINISHED = [state.value for state in State if TRANSITIONS[state]]
-_CLAIMED = [State.PREPARING.value, State.RUNNING.value, State.HARVESTING.value]
 _KILLABLE = [State.PREPARING.value, State.RUNNING.value]
 _AFTER_ANY_ID = "\U0010ffff"
 
@@ -81,23 +81,22 @@ class SqlExecutions:
         The host is busy while those that have a container, and a lease that stands, fill the slots of
         `capacity`, or leave less than `memory` bytes of it; the only one of all is never too big.
         """
-        other = executions.alias("other")
-        busy = sa.exists().where(other.c.owner == executions.c.owner, other.c.state.in_(_CLAIMED))
-        swept = is_held(executions.c.owner, self._clock.now())
-        free = sa.true() if capacity is None else _has_room(capacity, memory, self._clock.now())
+        now = self._clock.now()
+        values: dict[str, object] = {
+            "its_id": execution_id,
+            "its_holder": holder,
+            "now": now,
+            "latest": now + LENGTH,
+            "until": until,
+            "its_image": image,
+            "its_runtime": runtime,
+            "its_memory": memory,
+            "its_attestation": attestation_id,
+        }
+        if capacity is not None:
+            values |= {"slots": capacity.slots, "capacity": capacity.memory}
         async with self._database.begin(durable=False) as connection:
-            claimed = await connection.execute(
-                sa.update(executions)
-                .where(_is_ours(execution_id, State.QUEUED, holder), ~busy, ~swept, free)
-                .values(
-                    state=State.PREPARING,
-                    lease_expires_at=until,
-                    image=image,
-                    runtime=runtime,
-                    memory=memory,
-                    attestation_id=attestation_id,
-                )
-            )
+            claimed = await connection.execute(claim_statement(bounded=capacity is not None), values)
             if claimed.rowcount == 1:
                 return True
             # Not ours any more is an end; a busy owner or host is only a wait.
@@ -263,15 +262,6 @@ class SqlExecutions:
 def _is_ours(execution_id: str, state: State, holder: str | None) -> sa.ColumnElement[bool]:
     condition = (executions.c.execution_id == execution_id) & (executions.c.state == state)
     return condition if holder is None else condition & (executions.c.lease_holder == holder)
-
-
-def _has_room(capacity: Capacity, memory: int, now: datetime) -> sa.ColumnElement[bool]:
-    """Beside those that have a container; what a crash left there counts no longer than its lease."""
-    other = executions.alias("claimed")
-    past = sa.and_(other.c.state.in_(_KILLABLE), other.c.lease_expires_at > now)
-    count = sa.select(sa.func.count()).select_from(other).where(past).scalar_subquery()
-    taken = sa.select(sa.func.coalesce(sa.func.sum(other.c.memory), 0)).where(past).scalar_subquery()
-    return sa.or_(count == 0, sa.and_(count < capacity.slots, taken + memory <= capacity.memory))
 
 
 async def _change(

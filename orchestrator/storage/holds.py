@@ -26,6 +26,8 @@ LENGTH = timedelta(seconds=20)
 WORK = LENGTH / 2
 """For so long its holder goes on removing; the rest is for what cannot be interrupted."""
 
+type Moment = datetime | sa.BindParameter[datetime]
+
 _UNDER_WAY = (ExecutionState.RUNNING, ExecutionState.HARVESTING)
 _CLAIMED = (ExecutionState.PREPARING, *_UNDER_WAY)
 
@@ -43,14 +45,14 @@ def is_claimed(owner: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     return sa.exists().where(executions.c.owner == owner, executions.c.state.in_(_CLAIMED))
 
 
-def is_under_way(owner: str) -> sa.ColumnElement[bool]:
+def is_under_way(owner: str | sa.BindParameter[str]) -> sa.ColumnElement[bool]:
     """Whether a program of the owner may run now, or has just left what is being harvested."""
     return sa.exists().where(executions.c.owner == owner, executions.c.state.in_(_UNDER_WAY))
 
 
-def is_held(owner: sa.ColumnElement[str], now: datetime) -> sa.ColumnElement[bool]:
-    """Whether a sweep is in the owner's workspace."""
-    return sa.exists().where(owners.c.id == owner, ~_lapsed(now))
+def is_held(owner: sa.ColumnElement[str], now: Moment, latest: Moment) -> sa.ColumnElement[bool]:
+    """Whether a sweep is in the owner's workspace; `latest` is `LENGTH` after `now`."""
+    return sa.exists().where(owners.c.id == owner, ~_lapsed(now, latest))
 
 
 async def hold(connection: AsyncConnection, wanted: sa.ColumnElement[bool], now: datetime) -> Held:
@@ -87,7 +89,7 @@ def only_one(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lapsed(now: datetime) -> sa.ColumnElement[bool]:
+def _lapsed(now: Moment, latest: Moment) -> sa.ColumnElement[bool]:
     # Nobody holds for longer than LENGTH: what ends later was written before the clock was set back.
     until = owners.c.swept_until
-    return sa.or_(until.is_(None), until <= now, until > now + LENGTH)
+    return sa.or_(until.is_(None), until <= now, until > latest)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -125,22 +126,17 @@ class DirectoryWorkspaces:
 
     async def expire(self, owner: str) -> int:
         """Remove the workspace copies of this owner's expired and deleted files; one query where are none."""
-        now = self._clock.now()
-        expired = sa.and_(
-            files_table.c.owner == owner,
-            sa.or_(files_table.c.expires_at <= now, files_table.c.deleted_at.is_not(None)),
-            files_table.c.workspace_path.is_not(None),
-            # Who warms up beside a running program leaves its files alone.
-            ~is_under_way(owner),
-        )
+        whose = {"whose": owner, "now": self._clock.now()}
         async with self._database.session() as connection:
-            rows = (await connection.execute(newest_copies(expired))).all()
+            rows = (await connection.execute(_expired_copies(), whose)).all()
         if not rows:
             return 0
         copies = [Copy(path=row.path, size=row.size, mtime_ns=row.mtime_ns) for row in rows]
         removed = await asyncio.to_thread(lambda: remove_copies(self.reached(owner), copies))
         async with self._database.begin() as connection:
-            await connection.execute(files_table.update().where(expired).values(workspace_path=None))
+            await connection.execute(
+                files_table.update().where(_expired()).values(workspace_path=None), whose
+            )
         return removed
 
     def path(self, owner: str) -> Path:
@@ -227,6 +223,24 @@ def _refuse_foreign(owner: str, files: Sequence[StoredFile]) -> None:
         raise StorageFault(
             f"{foreign[0]} is not a file of {owner}, so nothing was staged; this is a defect: report it."
         )
+
+
+@cache
+def _expired_copies() -> sa.Select[tuple[str, bytes, int, int]]:
+    """Put together once: every execution asks it first."""
+    return newest_copies(_expired())
+
+
+def _expired() -> sa.ColumnElement[bool]:
+    """Files of the owner `whose` that are over at `now`, and may have a copy in the workspace."""
+    whose = sa.bindparam("whose", type_=sa.String)
+    return sa.and_(
+        files_table.c.owner == whose,
+        sa.or_(files_table.c.expires_at <= sa.bindparam("now"), files_table.c.deleted_at.is_not(None)),
+        files_table.c.workspace_path.is_not(None),
+        # Who warms up beside a running program leaves its files alone.
+        ~is_under_way(whose),
+    )
 
 
 def newest_copies(condition: sa.ColumnElement[bool]) -> sa.Select[tuple[str, bytes, int, int]]:
