@@ -45,6 +45,7 @@ class ExitStatus:
 
     exit_code: int
     oom_killed: bool = False
+    """The engine's flag, asked for where the exit code is that of a kill; it decides no other end."""
     pids_refused: bool = False
     """The kernel refused a fork because the pids limit was reached."""
     disk_full: bool = False

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from orchestrator.domain.outcomes import ExitStatus
+from orchestrator.domain.outcomes import SIGKILL_EXIT, ExitStatus
 from orchestrator.domain.sandbox import READY_LINE, SandboxSpec, Stream
 from orchestrator.engine.calls import Calls, engine_fault
 from orchestrator.engine.pids import PidsWatch
@@ -82,10 +82,13 @@ class DockerSandbox:
             raise EngineFault("A container that was never started cannot be waited for; please report this.")
         # Cancelling us must not cancel the thread's future: somebody may wait again after the kill.
         exit_code = await asyncio.shield(self._exit)
-        state = await self._calls.call(lambda client: _state(client, self._id))
+        oom_killed = False
+        if exit_code == SIGKILL_EXIT:  # of another end the flag says nothing: a child may have been killed
+            state = await self._calls.call(lambda client: _state(client, self._id))
+            oom_killed = bool(state.get("OOMKilled"))
         return ExitStatus(
             exit_code=exit_code,
-            oom_killed=bool(state.get("OOMKilled")),
+            oom_killed=oom_killed,
             pids_refused=self._pids.take(self._id),
         )
 

@@ -1,4 +1,4 @@
-"""The claim of an execution as one statement, put together once: building it costs more than running it."""
+"""Changes of an execution's state, put together once: building a statement costs more than running it."""
 
 from functools import cache
 
@@ -40,6 +40,24 @@ def claim_statement(*, bounded: bool) -> sa.Update:
             attestation_id=sa.bindparam("its_attestation"),
         )
     )
+
+
+@cache
+def move_statement(changed: tuple[str, ...], *, held: bool, unkilled: bool) -> sa.Update:
+    """From one state to the next, with these columns changed; where it is `held`, only by its holder.
+
+    Parameters: `its_id`, `its_state`, `its_holder`, and `new_<column>` for each that is changed.
+    """
+    conditions = [
+        executions.c.execution_id == sa.bindparam("its_id"),
+        executions.c.state == sa.bindparam("its_state"),
+    ]
+    if held:
+        conditions.append(executions.c.lease_holder == sa.bindparam("its_holder"))
+    if unkilled:
+        conditions.append(executions.c.kill_reason.is_(None))
+    values: dict[str, object] = {name: sa.bindparam(f"new_{name}") for name in changed}
+    return sa.update(executions).where(*conditions).values(values)
 
 
 def _has_room() -> sa.ColumnElement[bool]:

@@ -16,7 +16,7 @@ from orchestrator.domain.results import Execution, ExecutionRequest, ExecutionRe
 from orchestrator.domain.states import TRANSITIONS, check_transition
 from orchestrator.domain.states import ExecutionState as State
 from orchestrator.errors import ExecutionNotFound, InvalidRequest, LeaseLost, StorageFault
-from orchestrator.storage.claims import claim_statement
+from orchestrator.storage.claims import claim_statement, move_statement
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
 from orchestrator.storage.holds import LENGTH
@@ -161,23 +161,24 @@ class SqlExecutions:
         noted becomes RUNNING. Raises `IllegalTransition` or `LeaseLost`.
         """
         check_transition(old, new)
-        ours = _is_ours(execution_id, old, holder)
-        if new is State.RUNNING:
-            ours &= executions.c.kill_reason.is_(None)
         async with self._database.begin(durable=False) as connection:
-            await _change(connection, execution_id, ours, state=new, **changes)
+            await _change(connection, execution_id, old, holder, state=new, **changes)
             if input_file_ids:
                 await _remember_inputs(connection, execution_id, input_file_ids)
 
     async def renew(self, execution_id: str, holder: str, until: datetime) -> None:
         """Hold an unfinished execution until then; raises `LeaseLost`."""
+        ours = sa.and_(
+            executions.c.execution_id == execution_id,
+            executions.c.lease_holder == holder,
+            executions.c.state.in_(_UNFINISHED),
+        )
         async with self._database.begin(durable=False) as connection:
-            ours = sa.and_(
-                executions.c.execution_id == execution_id,
-                executions.c.lease_holder == holder,
-                executions.c.state.in_(_UNFINISHED),
+            renewed = await connection.execute(
+                sa.update(executions).where(ours).values(lease_expires_at=until)
             )
-            await _change(connection, execution_id, ours, lease_expires_at=until)
+            if renewed.rowcount != 1:
+                raise _lost(execution_id)
 
     async def take_over(self, execution: Execution, *, holder: str, until: datetime) -> bool:
         """Become the holder of a row as it was read; False where state or lease have changed since."""
@@ -237,11 +238,10 @@ class SqlExecutions:
             "failure": failure,
             "lease_expires_at": None,
         }
-        ours = _is_ours(result.execution_id, old, holder)
         rows = [_file_row(result.owner, result.execution_id, found) for found in harvest.files]
         try:
             async with self._database.begin() as connection:
-                await _change(connection, result.execution_id, ours, state=new, **end)
+                await _change(connection, result.execution_id, old, holder, state=new, **end)
                 if rows:
                     await connection.execute(sa.insert(files), rows)
         except IntegrityError as error:
@@ -265,9 +265,23 @@ def _is_ours(execution_id: str, state: State, holder: str | None) -> sa.ColumnEl
 
 
 async def _change(
-    connection: AsyncConnection, execution_id: str, ours: sa.ColumnElement[bool], **changes: object
+    connection: AsyncConnection,
+    execution_id: str,
+    old: State,
+    holder: str | None,
+    *,
+    state: State,
+    **changes: object,
 ) -> None:
-    if (await connection.execute(sa.update(executions).where(ours).values(changes))).rowcount != 1:
+    values: dict[str, object] = {
+        "its_id": execution_id,
+        "its_state": old,
+        "its_holder": holder,
+        "new_state": state,
+    }
+    values |= {f"new_{name}": value for name, value in changes.items()}
+    statement = move_statement(("state", *changes), held=holder is not None, unkilled=state is State.RUNNING)
+    if (await connection.execute(statement, values)).rowcount != 1:
         raise _lost(execution_id)
 
 
