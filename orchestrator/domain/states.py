@@ -19,7 +19,7 @@ class ExecutionState(StrEnum):
     COMPLETED = "COMPLETED"
     """Files, rows and outcome were committed in one transaction."""
     CANCELLED = "CANCELLED"
-    """Cancelled before any code ran."""
+    """Stopped before the row said RUNNING: no code ran, or a standby's for a moment."""
     FAILED = "FAILED"
     """A fault of ours or the engine's; the row carries the error."""
     LOST = "LOST"

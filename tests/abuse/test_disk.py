@@ -47,7 +47,8 @@ async def test_the_disk_is_not_filled_past_the_quota_by_much(
     assert result.hint.startswith("Out of disk: the workspace may hold")
     assert result.generated_files
     sizes = [entry.stat().st_blocks * 512 for entry in os.scandir(data_dir / "workspaces" / "attacker")]
-    # Measured, 1.01 to 1.5 times the quota; a machine that has no time for us ends it later, and yet ends it.
+    # Measured: 1.01 to 1.5 times the quota, 2.2 once on a busy machine. A watch has no firm bound, and the
+    # timeout would leave some hundred times as much: what is shown here is that it ends it long before.
     assert sum(sizes) < 4 * GIB
     assert len(sizes) < 4 * 20_000
     cleaning = "import os\nfor name in os.listdir(): os.unlink(name)\nprint(os.listdir())"
