@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -65,6 +66,7 @@ async def _serve(settings: BotSettings, ours: Settings) -> int:
         open_sandglass(settings, ours, serving=True) as orchestrator,
         open_services(settings, orchestrator, ours.data_dir) as services,
     ):
+        _settle()
         gateway = asyncio.create_task(
             keep_connected(lambda: SandglassClient(services, turns), token.get_secret_value())
         )
@@ -79,6 +81,16 @@ async def _serve(settings: BotSettings, ours: Settings) -> int:
                 task.cancel()
             await asyncio.gather(gateway, told, return_exceptions=True)
     return _OK
+
+
+def _settle() -> None:
+    """Set apart what lives as long as the process, some 700 000 objects: the collector need not look at it.
+
+    It waits with a full collection until a quarter of all that has lived long is new. Counted with the
+    libraries' own objects that is much garbage, 20 MB and more, and a pause of a third of a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _check(settings: BotSettings, ours: Settings) -> int:

@@ -1,15 +1,21 @@
 """What both APIs share: ask, hear the stream to its end, and turn every failure into one sentence."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
-from openai import AsyncOpenAI
+from httpx2 import HTTPError
+from openai import AsyncOpenAI, OpenAIError
 
 from bot.model.faults import in_one_sentence, while_streaming
 from bot.model.port import Event, Finished, Message, ToolSpec
 
 type Json = dict[str, Any]
+
+_REST_SECONDS = 0.1
+"""How long the server may take to end a stream in which everything was said."""
 
 
 class Heard(ABC):
@@ -40,12 +46,13 @@ class Adapter(ABC):
             opened = await self._ask(messages, tools)
         heard = self._heard()
         async with while_streaming():
-            async with opened as stream:
-                async for event in stream:
+            async with opened as stream, aclosing(aiter(stream)) as events:
+                async for event in events:
                     for each in heard.take(event):
                         yield each
                     if heard.over:
                         break
+                await _to_its_end(events)
             yield heard.finished()
 
     @abstractmethod
@@ -55,3 +62,15 @@ class Adapter(ABC):
     @abstractmethod
     def _heard(self) -> Heard:
         """An empty record of it."""
+
+
+async def _to_its_end(events: AsyncIterator[object]) -> None:
+    """Hear out a stream that has nothing more to say: only then can its connection be used again.
+
+    One that was left in the middle costs a new connection each turn, and is kept alive by a cycle until the
+    garbage collector comes by. What goes wrong here is of no account: everything was said.
+    """
+    with suppress(TimeoutError, OpenAIError, HTTPError, ValueError):
+        async with asyncio.timeout(_REST_SECONDS):
+            async for _ in events:
+                pass

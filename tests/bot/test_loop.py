@@ -1,11 +1,14 @@
 """The tool loop with both APIs of a local model server: bounded, all answered, every bad end a sentence."""
 
+import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from openai import AsyncStream
 
 from bot.conversation import Record, converse, files_note
 from bot.model import Message, Model, ModelError, Said, Text, ToolCall, ToolResult, Usage, connect
@@ -131,6 +134,38 @@ async def test_every_call_of_a_turn_is_answered(model: LocalModel, toolbox: Tool
     assert ears.calls == 3
     assert record.usage == Usage(prompt=30, completion=3)
     assert model.unanswered == set()
+
+
+@BOTH
+async def test_turns_share_a_connection_and_leave_nothing_behind(
+    model: LocalModel, toolbox: Toolbox, api: str
+) -> None:
+    """A stream is heard to its end: no new connection each round, no heap of streams for the collector."""
+    model.script([call("list_files"), call("list_files"), say("None.")])
+    gc.collect()
+    gc.disable()
+    try:
+        async with connected(model, api) as talker:
+            record = await answered(talker, toolbox, Ears())
+        await asyncio.sleep(0.1)  # a generator that was left is closed by the loop, a moment later
+        left = [each for each in gc.get_objects() if isinstance(each, AsyncStream)]
+    finally:
+        gc.enable()
+    assert record.rounds == 3
+    assert len(model.peers) == 1
+    assert left == []
+
+
+async def test_a_server_that_does_not_end_its_stream_is_not_waited_for(
+    model: LocalModel, toolbox: Toolbox
+) -> None:
+    """Everything was said: what the connection does afterwards neither delays nor spoils it."""
+    model.linger = True
+    model.script([call("list_files"), say("None.")])
+    ears = Ears()
+    async with connected(model, "responses") as talker:
+        await asyncio.wait_for(answered(talker, toolbox, ears), 20)
+    assert ears.text.strip() == "None."
 
 
 @BOTH

@@ -37,6 +37,10 @@ class LocalModel:
         self.violations: list[str] = []
         self.abandoned = 0
         self.hanging = 0
+        self.peers: set[object] = set()
+        """Who asked for turns: one address and port a connection."""
+        self.linger = False
+        """Keep the connection of a whole stream open, as some compatible servers do."""
         self.issued: list[str] = []
         self.spoken: list[float] = []
         """The loop's time at the last byte of each whole stream."""
@@ -117,6 +121,8 @@ class LocalModel:
     async def _serve(
         self, http: web.Request, api: Literal["responses", "chat"], body: Json, voice: Voice
     ) -> web.StreamResponse:
+        if http.transport is not None:
+            self.peers.add(http.transport.get_extra_info("peername"))
         if refused := self._refusal(http):
             return refused
         previous = self._said.get(body.get("previous_response_id") or "", [])
@@ -177,6 +183,8 @@ class LocalModel:
         try:
             await self._speak(http, response, voice, steps, used)
             self.spoken.append(asyncio.get_running_loop().time())
+            if self.linger:
+                await self._hang(http, Hang())
         except (GoneError, ConnectionError):
             self.abandoned += 1
             await self._tell()
