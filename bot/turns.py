@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_WAITING = 3
+_LAST_WORDS = 30.0
+"""Seconds that all questions together may take to end, half of what a container's end is granted."""
 
 
 @dataclass(eq=False, slots=True)
@@ -63,9 +65,12 @@ class Turns:
             await asyncio.wait({turn.task})
 
     async def close(self) -> None:
-        """Stop everything."""
-        for turn in list(self._by_question.values()):
-            await self.stop(turn)
+        """Stop everything at once, and wait until it has cleaned up, or for as long as an end may take."""
+        tasks = {turn.task for line in self._lines.values() for turn in line if turn.task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_LAST_WORDS)
 
     async def _in_line(self, turn: Turn, work: Callable[[Turn], Awaitable[None]]) -> None:
         try:

@@ -141,6 +141,22 @@ async def test_closing_stops_everything() -> None:
     assert turns.of_user(0) == turns.of_user(1) == []
 
 
+async def test_closing_lets_nobody_wait_for_anothers_end() -> None:
+    """Everybody's last words are said at the same time: an end that waits for all others still comes."""
+    turns, everybody = Turns(), asyncio.Barrier(4)
+
+    async def work(turn: Turn) -> None:
+        try:
+            await asyncio.sleep(3_600)
+        finally:
+            await everybody.wait()
+
+    begun = [turns.start(n, n, work) for n in range(4)]
+    await settle()
+    await asyncio.wait_for(turns.close(), 10)
+    assert all(turn.task is not None and turn.task.done() for turn in begun)
+
+
 async def test_a_question_that_was_asked_again_is_found() -> None:
     """The end of the earlier turn of an edited question does not hide the later one."""
     turns, desk = Turns(), Desk()
