@@ -43,7 +43,7 @@ class SandglassClient(nextcord.Client):
         self.turns = turns
         pace(self)
         self._clicks = Clicks(services, turns)
-        for cog in (Talk(services, turns), Files(services), About(services)):
+        for cog in (Talk(services, turns), Files(services), About(services, turns)):
             self.add_cog(cog)
         self.synced = asyncio.Event()
         self._at_work: set[asyncio.Task[Any] | None] = set()

@@ -374,6 +374,13 @@ class Orchestrator:
         """One execution by id or unique prefix; raises `ExecutionNotFound`."""
         return await self._executions.find(execution_id)
 
+    async def forget_executions(self, user_id: str | int) -> int:
+        """Forget what the owner has run, code and output; returns how many executions that were.
+
+        One that is under way is kept, as are stored files: `delete_user_file` deletes those.
+        """
+        return await self._executions.forget(checked_owner(user_id))
+
     async def get_interpreter_status(self) -> InterpreterStatus:
         """The figures of the whole installation; `image` is None while no engine answers."""
         packages: tuple[str, ...] = ()

@@ -93,6 +93,10 @@ class Sandglass(Protocol):
         """One by id or unique prefix; raises `ExecutionNotFound`."""
         ...
 
+    async def forget_executions(self, user_id: str | int) -> int:
+        """Forget what is over of what an owner has run; how many executions that were."""
+        ...
+
     async def get_interpreter_status(self) -> InterpreterStatus:
         """The figures of the whole installation."""
         ...

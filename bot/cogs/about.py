@@ -12,6 +12,7 @@ from bot import markdown
 from bot.filecard import send_json
 from bot.interactions import user_of
 from bot.services import Services
+from bot.turns import Turns
 
 _HELP = """\
 **Mention me, reply to me or write me a DM**: I answer, and I run Python for it. Every file comes back.
@@ -23,11 +24,16 @@ _HELP = """\
 Code runs in a container of its own without a network, {seconds:g} s at most unless asked for longer."""
 
 
+_EXPORTED = 1_000
+"""Executions; the service lists no more at once."""
+
+
 class About(nextcord.ClientCog):
     """/help, /status, /usage, /privacy."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, turns: Turns) -> None:
         self._services = services
+        self._turns = turns
 
     @slash_command(description="What I can do")
     async def help(self, interaction: nextcord.Interaction[Any]) -> None:
@@ -73,20 +79,28 @@ class About(nextcord.ClientCog):
         user_id = user_of(interaction)
         known = await self._services.store.export(user_id)
         files = await self._services.orchestrator.list_user_files(user_id)
+        ran = await self._services.orchestrator.list_executions(user_id, _EXPORTED)
+        known["executions"] = [each.model_dump(mode="json") for each in ran]
         known["files"] = [each.model_dump(mode="json") for each in files]
         text = json.dumps(known, ensure_ascii=False, indent=1)
         await send_json(interaction, "sandglass-export.json", text.encode())
 
-    @privacy.subcommand(description="Forget your conversations and delete your files")
+    @privacy.subcommand(description="Forget your conversations and programs, and delete your files")
     async def erase(self, interaction: nextcord.Interaction[Any]) -> None:
         await interaction.response.defer(ephemeral=True, with_message=True)
         user_id = user_of(interaction)
+        for turn in reversed(self._turns.of_user(user_id)):
+            await self._turns.stop(turn)  # or it would be remembered at its end
         turns = await self._services.store.erase(user_id)
         files = await self._services.orchestrator.list_user_files(user_id)
         for file in files:
             await self._services.orchestrator.delete_user_file(file.file_id, user_id)
         await self._services.orchestrator.clear_workspace(user_id)
-        text = f"-# 🧹 {turns} questions are forgotten and {len(files)} files deleted; the day's figures stay"
+        runs = await self._services.orchestrator.forget_executions(user_id)
+        text = (
+            f"-# 🧹 {turns} questions and {runs} executions are forgotten, {len(files)} files deleted; "
+            "the day's figures stay"
+        )
         await interaction.followup.send(text, ephemeral=True)
 
 

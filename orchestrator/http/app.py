@@ -169,6 +169,11 @@ def _add_files(app: FastAPI, orchestrator: Orchestrator) -> None:
     async def clear_workspace(owner: str) -> int:
         return await orchestrator.clear_workspace(owner)
 
+    @app.delete("/v1/owners/{owner}/executions")
+    async def forget_executions(owner: str) -> int:
+        """Forget code and output of what is over; stored files stay."""
+        return await orchestrator.forget_executions(owner)
+
     @app.api_route("/v1/owners/{owner}/file/content", methods=["GET", "HEAD"])
     async def load_file(owner: str, ref: str) -> Response:
         return Download(*await orchestrator.open_file(ref, owner))

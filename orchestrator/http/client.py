@@ -191,6 +191,10 @@ class RemoteOrchestrator:
         """See `Orchestrator.get_execution`."""
         return await self._ask(_EXECUTION, "GET", f"/v1/executions/{wire.part(execution_id)}")
 
+    async def forget_executions(self, user_id: str | int) -> int:
+        """See `Orchestrator.forget_executions`."""
+        return await self._ask(_NUMBER, "DELETE", f"{_owner(user_id)}/executions")
+
     async def get_interpreter_status(self) -> InterpreterStatus:
         """See `Orchestrator.get_interpreter_status`."""
         return await self._ask(_STATUS, "GET", "/v1/status")

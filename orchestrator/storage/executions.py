@@ -249,6 +249,12 @@ class SqlExecutions:
                 f"A file of execution {result.execution_id} has an id that is taken; run it again."
             ) from error
 
+    async def forget(self, owner: str) -> int:
+        """Delete every row of the owner that is terminal, with its code and output; how many there were."""
+        over = (executions.c.owner == owner) & executions.c.state.not_in(_UNFINISHED)
+        async with self._database.begin() as connection:
+            return (await connection.execute(sa.delete(executions).where(over))).rowcount
+
     async def _select(
         self, *conditions: sa.ColumnElement[bool], limit: int | None
     ) -> builtins.list[Execution]:

@@ -1,6 +1,7 @@
 """Commands, forms and buttons, with the 3 s deadline of the local Discord and real containers."""
 
 import asyncio
+import json
 from pathlib import Path
 
 from bot.client import SandglassClient
@@ -109,9 +110,15 @@ async def test_what_is_said_of_the_bot_and_remembered_of_a_person(
     assert "local-small" in (await alice.slash("model")).message.content.split("Offered")[0]
     assert "Not offered" in (await alice.slash("model", which="nonsense")).message.content
     await (await alice.slash("upload", file=("mine.txt", b"x"))).wait_for(lambda m: "mine" in m.content)
+    shown = await ran(alice, discord.general, "print('my', 'secret')")
     exported = await (await alice.slash("privacy export")).wait_for(lambda m: m.files)
-    assert b"mine.txt" in exported.files["sandglass-export.json"]
-    await (await alice.slash("privacy erase")).wait_for(lambda m: "1 files deleted" in m.content)
+    known = json.loads(exported.files["sandglass-export.json"])
+    assert [each["filename"] for each in known["files"]] == ["mine.txt"]
+    assert [each["code"] for each in known["executions"]] == ["print('my', 'secret')"]
+    await (await alice.slash("privacy erase")).wait_for(
+        lambda m: "1 questions and 1 executions are forgotten, 1 files deleted" in m.content
+    )
+    assert "for its author" in (await alice.click(shown, "Code")).message.content
     assert "no stored files" in (await alice.slash("files")).message.content
     assert (await alice.slash("reset")).message.ephemeral
     await (await alice.slash("stop")).wait_for(lambda m: "nothing" in m.content)

@@ -191,6 +191,19 @@ async def test_what_is_no_stored_file_is_cleared(sandglass: Sandglass) -> None:
     assert left.output == "['kept.txt']\n"
 
 
+async def test_what_was_run_is_forgotten_and_what_it_made_is_kept(sandglass: Sandglass) -> None:
+    """Code and output of one owner are gone, also by id; another's stay, and so do the files."""
+    mine = await sandglass.execute_code("open('a.txt', 'w').write('a')\nprint('secret')", "u")
+    theirs = await sandglass.execute_code("print('theirs')", "v")
+    assert await sandglass.forget_executions("u") == 1
+    assert await sandglass.list_executions("u") == []
+    with pytest.raises(ExecutionNotFound):
+        await sandglass.get_execution(mine.execution_id)
+    assert [each.path for each in await sandglass.list_user_files("u")] == ["a.txt"]
+    assert (await sandglass.get_execution(theirs.execution_id)).code == "print('theirs')"
+    assert await sandglass.forget_executions("u") == 0
+
+
 async def test_a_hostile_name_is_stored_and_found_under_its_safe_form(
     sandglass: Sandglass, orchestrator: Orchestrator
 ) -> None:

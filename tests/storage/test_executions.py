@@ -324,6 +324,20 @@ async def test_lists_are_newest_first_and_bounded(executions: SqlExecutions, clo
     assert [row.execution_id for row in await executions.list()] == ["e3", "e2", "e1", "e0"]
 
 
+async def test_what_is_over_is_forgotten_what_is_not_stays(
+    executions: SqlExecutions, clock: MovedClock
+) -> None:
+    """What waits or runs is somebody's work; another owner's rows are nobody's business."""
+    for name, owner in (("mine", "123"), ("theirs", "456")):
+        await _at(executions, clock, State.HARVESTING, name=name, owner=owner)
+        await executions.commit(_result(name), EMPTY, old=State.HARVESTING, new=State.COMPLETED, holder="us")
+    await _at(executions, clock, State.RUNNING, name="runs")
+    await _at(executions, clock, State.QUEUED, name="waits")
+    assert await executions.forget("123") == 1
+    assert {row.execution_id for row in await executions.list()} == {"theirs", "runs", "waits"}
+    assert await executions.forget("123") == 0
+
+
 async def test_unfinished_is_oldest_first(executions: SqlExecutions, clock: MovedClock) -> None:
     """The reaper sees every row that is not terminal and no other."""
     for number, state in enumerate((State.QUEUED, State.RUNNING, State.HARVESTING)):
