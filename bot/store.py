@@ -17,6 +17,8 @@ from bot.tables import Base, ChoiceRow, LedgerRow, MessageRow, ResetRow, Spent, 
 from bot.unbroken import unbroken
 
 _LONGEST_CHAIN = 200
+_CONNECTIONS = 4
+"""Each is a thread with a cache of pages; statements take a millisecond, and a crowd waits its turn."""
 
 
 class Store:
@@ -229,7 +231,13 @@ class Store:
 async def open_store(path: Path) -> AsyncIterator[Store]:
     """Open the file, made with its tables where it is missing."""
     # In a thread: making the engine looks at the disk and imports the dialect.
-    engine = await asyncio.to_thread(create_async_engine, f"sqlite+aiosqlite:///{path}", hide_parameters=True)
+    engine = await asyncio.to_thread(
+        create_async_engine,
+        f"sqlite+aiosqlite:///{path}",
+        hide_parameters=True,
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
