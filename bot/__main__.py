@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -17,7 +16,7 @@ from bot.services import open_services
 from bot.settings import BotSettings, SetupError
 from bot.supervise import keep_connected
 from bot.turns import Turns
-from orchestrator import SandglassError, Settings
+from orchestrator import SandglassError, Settings, settle, share_arenas
 
 _OK, _REFUSED, _FAULT = 0, 2, 3
 
@@ -27,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bot", description="The Sandglass bot for Discord.")
     parser.add_argument("--check", action="store_true", help="ask sandbox, model and Discord once, then end")
     arguments = parser.parse_args()
+    share_arenas()
     _log_plainly()
     try:
         settings, ours = BotSettings.load(), Settings.load()
@@ -66,7 +66,7 @@ async def _serve(settings: BotSettings, ours: Settings) -> int:
         open_sandglass(settings, ours, serving=True) as orchestrator,
         open_services(settings, orchestrator, ours.data_dir) as services,
     ):
-        _settle()
+        settle()
         gateway = asyncio.create_task(
             keep_connected(lambda: SandglassClient(services, turns), token.get_secret_value())
         )
@@ -81,16 +81,6 @@ async def _serve(settings: BotSettings, ours: Settings) -> int:
                 task.cancel()
             await asyncio.gather(gateway, told, return_exceptions=True)
     return _OK
-
-
-def _settle() -> None:
-    """Set apart what lives as long as the process, some 700 000 objects: the collector need not look at it.
-
-    It waits with a full collection until a quarter of all that has lived long is new. Counted with the
-    libraries' own objects that is much garbage, 20 MB and more, and a pause of a third of a second.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 async def _check(settings: BotSettings, ours: Settings) -> int:

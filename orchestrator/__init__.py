@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.http.client import RemoteOrchestrator, open_remote
     from orchestrator.interface import Sandglass
     from orchestrator.settings import Settings
+    from orchestrator.steady import settle, share_arenas
 
 _HOMES = {
     "Attestation": "domain.attestation",
@@ -48,6 +49,8 @@ _HOMES = {
     "Timings": "domain.results",
     "open_orchestrator": "app",
     "open_remote": "http.client",
+    "settle": "steady",
+    "share_arenas": "steady",
 }
 
 __all__ = [
@@ -76,6 +79,8 @@ __all__ = [
     "Timings",
     "open_orchestrator",
     "open_remote",
+    "settle",
+    "share_arenas",
 ]
 
 

@@ -122,6 +122,11 @@ def _add_executions(app: FastAPI, orchestrator: Orchestrator) -> None:
 
 
 def _add_control(app: FastAPI, orchestrator: Orchestrator) -> None:
+    @app.delete("/v1/owners/{owner}/executions")
+    async def forget_executions(owner: str) -> int:
+        """Forget code and output of what is over; stored files stay."""
+        return await orchestrator.forget_executions(owner)
+
     @app.get("/v1/executions")
     async def list_executions(
         owner: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
@@ -168,11 +173,6 @@ def _add_files(app: FastAPI, orchestrator: Orchestrator) -> None:
     @app.delete("/v1/owners/{owner}/workspace")
     async def clear_workspace(owner: str) -> int:
         return await orchestrator.clear_workspace(owner)
-
-    @app.delete("/v1/owners/{owner}/executions")
-    async def forget_executions(owner: str) -> int:
-        """Forget code and output of what is over; stored files stay."""
-        return await orchestrator.forget_executions(owner)
 
     @app.api_route("/v1/owners/{owner}/file/content", methods=["GET", "HEAD"])
     async def load_file(owner: str, ref: str) -> Response:

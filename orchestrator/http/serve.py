@@ -17,6 +17,7 @@ from orchestrator.errors import ConfigurationError
 from orchestrator.http.app import make_app
 from orchestrator.http.protocol import PatientProtocol
 from orchestrator.settings import Settings
+from orchestrator.steady import settle, share_arenas
 
 _CONNECTIONS = 256
 _HEADER_BYTES = 16_384
@@ -37,6 +38,7 @@ async def serve(
         raise ConfigurationError(
             "SANDGLASS_HTTP_TOKEN is not set: make one with `openssl rand -hex 32`, or serve on a --socket."
         )
+    share_arenas()
     listener = await asyncio.to_thread(listen, path) if path else await asyncio.to_thread(bind, host, port)
     try:
         async with open_orchestrator(settings) as orchestrator:
@@ -44,6 +46,7 @@ async def serve(
             await orchestrator.reap()
             async with serving(orchestrator, listener, token) as address:
                 with _told_to_stop() as stopped:
+                    settle()
                     ready(address)
                     await stopped.wait()
     finally:
