@@ -57,15 +57,15 @@ class Clicks:
 
     async def _stop(self, interaction: nextcord.Interaction[Any], question_id: str) -> None:
         turn = self._turns.of_question(int(question_id))
-        if turn is None:
-            # A restart has ended it; the button is the last that is left of it.
-            await interaction.response.edit_message(content="-# ⏹️ this has ended already", view=None)
-            return
-        if turn.user_id != user_of(interaction) and not await self._moderates(interaction):
+        author = turn.user_id if turn else await self._services.store.author_of(int(question_id))
+        if author not in {None, user_of(interaction)} and not await self._moderates(interaction):
             await refuse(interaction, _NOT_YOURS)
-            return
-        await interaction.response.defer()
-        await self._turns.stop(turn)
+        elif turn is None:
+            # A restart has ended it: the button goes, what was said stays.
+            await interaction.response.edit_message(view=None)
+        else:
+            await interaction.response.defer()
+            await self._turns.stop(turn)
 
     async def _kill(self, interaction: nextcord.Interaction[Any], execution_id: str) -> None:
         if await self._allowed(interaction, execution_id) is None:

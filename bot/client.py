@@ -9,6 +9,7 @@ import aiohttp
 import nextcord
 import structlog
 
+from bot.changes import Changes
 from bot.clicks import Clicks
 from bot.cogs.about import About
 from bot.cogs.files import Files
@@ -16,7 +17,10 @@ from bot.cogs.talk import Talk
 from bot.connection import intents, pace
 from bot.dialogue import Dialogue
 from bot.interactions import Asked, costs, refuse, user_of, who_asks
+from bot.locks import Locks
+from bot.people import who_edited, who_types, who_wrote
 from bot.policy import Who
+from bot.question import replied_to
 from bot.registry import differences
 from bot.services import Services
 from bot.traces import trace
@@ -43,6 +47,8 @@ class SandglassClient(nextcord.Client):
         self.turns = turns
         pace(self)
         self._clicks = Clicks(services, turns)
+        self._changes = Changes(self)
+        self._doors = Locks()
         for cog in (Talk(services, turns), Files(services), About(services, turns)):
             self.add_cog(cog)
         self.synced = asyncio.Event()
@@ -88,21 +94,28 @@ class SandglassClient(nextcord.Client):
         return self.user.id
 
     async def on_message(self, message: nextcord.Message) -> None:
-        """Answer people who speak to us."""
+        """Answer people who speak to us, each in the order of asking."""
         if message.author.bot or message.type not in {
             nextcord.MessageType.default,
             nextcord.MessageType.reply,
         }:
             return
+        async with self._doors.of(message.author.id):
+            await self._hear(message)
+
+    async def _hear(self, message: nextcord.Message) -> None:
         if not await self._is_for_us(message):
             return
         who = who_wrote(message)
-        if not (await self.services.policy.rules()).admits(who):
-            return
-        if wait := await self.services.policy.wait_time(who.user):
+        if (await self.services.policy.rules()).admits(who) and await self.may_ask_now(message):
+            await self.begin(message, who)
+
+    async def may_ask_now(self, message: nextcord.Message) -> bool:
+        """Take one question out of its author's bucket, or say how long to wait."""
+        wait = await self.services.policy.wait_time(message.author.id)
+        if wait:
             await self._say_no(message, f"-# 🐢 too many questions at once: ask again in {wait:.0f} s")
-            return
-        await self.begin(message, who)
+        return not wait
 
     async def begin(
         self, message: nextcord.Message, who: Who, into: nextcord.PartialMessage | None = None
@@ -118,53 +131,32 @@ class SandglassClient(nextcord.Client):
 
     async def on_raw_typing(self, event: nextcord.RawTypingEvent) -> None:
         """Someone types in a conversation with us: make ready for code."""
+        if event.user_id == self.me:
+            return
         if event.guild_id is None or await self.services.store.is_ours(event.channel_id):
-            who = Who.of(event.user_id, event.channel_id, event.guild_id, ())
-            if event.user_id != self.me and (await self.services.policy.rules()).admits(who):
-                self.services.warmer.coming(event.user_id)
+            who = who_types(event, self.get_channel(event.channel_id))
+            if (await self.services.policy.rules()).admits(who):
+                self.services.warmer.coming(who.user)
 
     async def on_raw_message_edit(self, event: nextcord.RawMessageUpdateEvent) -> None:
         """The author changed a question: answer it again, into the same message."""
         data: Mapping[str, Any] = event.data
-        if (
-            data.get("author", {}).get("id") == str(self.me)
-            or not data.get("edited_timestamp")
-            or "content" not in data
-        ):
+        author = data.get("author", {})
+        if author.get("bot", not author) or not data.get("edited_timestamp") or "content" not in data:
             return
         if event.cached_message is not None and event.cached_message.content == data["content"]:
             return  # a preview was added, or a file taken away
-        written = await self.services.store.answers_to(event.message_id)
-        if not written:
-            return
-        channel = self.place(event.channel_id)
-        message = await channel.fetch_message(event.message_id)
-        who = who_wrote(message)
-        if message.author.bot or not (await self.services.policy.rules()).admits(who):
-            return
-        await self._stop(event.message_id)
-        written = await self.services.store.answers_to(event.message_id)
-        await self._delete(written[1:])
-        first = self.place(written[0][0]).get_partial_message(written[0][1])
-        await self.services.store.forget_answers(event.message_id)
-        await self.services.store.ours(first.id, message.id, channel.id)
-        await self.begin(message, who, into=first)
+        who = who_edited(data, self.get_channel(event.channel_id))
+        await self._changes.edited(event.channel_id, event.message_id, who)
 
     async def on_raw_message_delete(self, event: nextcord.RawMessageDeleteEvent) -> None:
         """A question is gone: stop working on it, and delete its answer."""
-        await self._forget(event.message_id)
+        await self._changes.deleted(event.message_id)
 
     async def on_raw_bulk_message_delete(self, event: nextcord.RawBulkMessageDeleteEvent) -> None:
         """Several questions are gone."""
         for message_id in event.message_ids:
-            await self._forget(message_id)
-
-    async def _forget(self, question_id: int) -> None:
-        await self._stop(question_id)
-        written = await self.services.store.answers_to(question_id)
-        if written:
-            await self._delete(written)
-            await self.services.store.forget_answers(question_id)
+            await self._changes.deleted(message_id)
 
     def get_interaction(self, data: Any, *, cls: Any = Asked) -> Any:
         """Keep what nextcord drops of an interaction."""
@@ -210,40 +202,18 @@ class SandglassClient(nextcord.Client):
     async def _is_for_us(self, message: nextcord.Message) -> bool:
         if message.guild is None or any(each.id == self.me for each in message.mentions):
             return True
-        if message.reference is not None and message.reference.message_id is not None:
-            resolved = message.reference.resolved
+        if (replied := replied_to(message)) is not None:
+            resolved = message.reference.resolved if message.reference else None
             if isinstance(resolved, nextcord.Message):
                 if resolved.author.id == self.me:
                     return True
-            elif await self.services.store.question_of(message.reference.message_id) is not None:
+            elif await self.services.store.question_of(replied) is not None:
                 return True
         return await self.services.store.is_ours(message.channel.id)
 
     async def _is_room(self, channel: Any) -> bool:
         return isinstance(channel, nextcord.DMChannel) or await self.services.store.is_ours(channel.id)
 
-    async def _stop(self, question_id: int) -> None:
-        turn = self.turns.of_question(question_id)
-        if turn is not None:
-            await self.turns.stop(turn)
-
-    async def _delete(self, messages: list[tuple[int, int]]) -> None:
-        for channel_id, message_id in messages:
-            try:
-                await self.place(channel_id).get_partial_message(message_id).delete()
-            except nextcord.NotFound:
-                continue
-            except nextcord.HTTPException as error:
-                log.warning("message not deleted", status=error.status)
-
     async def _say_no(self, message: nextcord.Message, text: str) -> None:
         reference = message.to_reference(fail_if_not_exists=False)
         await message.channel.send(text, reference=reference, mention_author=False)
-
-
-def who_wrote(message: nextcord.Message) -> Who:
-    """The ids of a message that the policy looks at."""
-    channel = message.channel
-    parent = channel.parent_id if isinstance(channel, nextcord.Thread) else channel.id
-    roles = [role.id for role in getattr(message.author, "roles", ())]
-    return Who.of(message.author.id, parent, message.guild.id if message.guild else None, roles)

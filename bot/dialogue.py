@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import nextcord
 import structlog
 
 from bot import markdown, money
-from bot.answer import Answer
+from bot.answer import THINKING, Answer
 from bot.conversation import Record, converse
 from bot.delivery import file_limit
-from bot.model import Model, ModelError, Said
+from bot.model import Message, Model, ModelError, Said, Text
 from bot.policy import Who
-from bot.question import Prompt, Uploads, prompt_for, store_uploads, words_of
+from bot.question import Prompt, Uploads, parent_of, prompt_for, store_uploads, words_of
 from bot.runs import execute, new_execution_id
+from bot.sending import UNSENT
 from bot.services import Services
 from bot.show import Show
 from bot.tools import Toolbox
@@ -24,6 +26,8 @@ from orchestrator import SandglassError
 
 log = structlog.get_logger(__name__)
 
+_NO_ANSWER = "(no answer)"
+_PARENT_SECONDS = 60.0
 _NO_MODEL = (
     "No model is configured here, but code runs: send a ```python block or use /run. "
     "To get answers, set OPENAI_API_KEY or OPENAI_BASE_URL."
@@ -66,7 +70,8 @@ class Dialogue:
         self._me = me
         self._who = who
         self._room = room
-        self._again = into is not None
+        self._parent: int | None = None
+        self._asked_at = services.clock.now()
         self._answer = Answer(message, self._ours, services.edits, into=into)
         self._show = Show(
             services,
@@ -80,12 +85,8 @@ class Dialogue:
     async def run(self, turn: Turn) -> None:
         """Wait for the author's earlier questions, then answer; every end is said in the answer."""
         notes: list[str] = []
-        place = self._turns.place_of(turn)
         try:
-            await self._answer.open(
-                f"-# ⏳ one at a time: {place} before this one" if place else "-# 💭 thinking…"
-            )
-            await turn.ready.wait()
+            await self._begin(turn)
             notes = await self._work()
         except asyncio.CancelledError:
             await self._show.abandon()
@@ -93,13 +94,37 @@ class Dialogue:
             raise
         except SandglassError as error:
             notes = [f"⚠️ {markdown.one_line(str(error))}"]
-        except nextcord.HTTPException as error:
-            log.warning("answer not delivered", question_id=self._message.id, status=error.status)
+        except UNSENT as error:
+            log.warning("answer not delivered", question_id=self._message.id, **trace(error))
             notes = ["⚠️ Discord refused a part of this answer: ask again."]
         except Exception as error:  # noqa: BLE001  (a defect of ours must not leave a question without an end)
             log.error("question failed", question_id=self._message.id, **trace(error))
             notes = ["⚠️ Something went wrong on our side: ask again."]
+        if notes:
+            await self._show.abandon()
         await self._close(notes)
+
+    async def _begin(self, turn: Turn) -> None:
+        """Show the question's place until it is its turn; from here on it is remembered, however it ends."""
+        place = self._turns.place_of(turn)
+        await self._answer.open(_in_line(place) if place else THINKING)
+        self._parent = await parent_of(self._services, self._message)
+        words = words_of(self._message, self._me)
+        await self._remember([Text(role="user", text=words), Said(text=_NO_ANSWER)])
+        while not turn.ready.is_set():
+            await turn.moved.wait()
+            turn.moved.clear()
+            self._answer.sign(_in_line(place) if (place := self._turns.place_of(turn)) else THINKING)
+        await self._after_parent()
+
+    async def _after_parent(self) -> None:
+        """Somebody who replies to what is still being said to another wants to know the end of it."""
+        earlier = None if self._parent is None else self._turns.of_question(self._parent)
+        if earlier is None or earlier.task is None or earlier.question_id == self._message.id:
+            return
+        self._answer.sign("-# ⏳ waiting for the end of the answer that this replies to")
+        await asyncio.wait({earlier.task}, timeout=_PARENT_SECONDS)
+        self._answer.sign(THINKING)
 
     async def piece(self, text: str) -> None:
         """See `Listener`."""
@@ -113,54 +138,38 @@ class Dialogue:
         rules = await self._services.policy.rules()
         if spent := await money.used_up(self._services.store, rules, self._who, self._services.clock.now()):
             return [f"💸 {spent}"]
-        uploads = Uploads() if self._again else await store_uploads(self._services, self._message)
+        uploads = await store_uploads(self._services, self._message)
         refused = [f"⚠️ {each}" for each in uploads.refused]
         model = await self._services.model_of(self._message.author.id)
         if model is None:
             return [*refused, *await self._without_model(uploads)]
         prompt = await prompt_for(self._services, self._message, self._me, uploads, room=self._room)
-        cut = (
-            [f"✂️ {prompt.left_out} older messages no longer fit and were left out"] if prompt.left_out else []
-        )
-        return [*refused, *cut, *await self._with_model(model, prompt)]
+        return [*refused, *_cut(prompt), *await self._with_model(model, prompt)]
 
     async def _with_model(self, model: Model, prompt: Prompt) -> list[str]:
         record = Record()
+        settings = self._services.settings
         toolbox = Toolbox(
             orchestrator=self._services.orchestrator,
             owner=self._owner,
             witness=self._show,
-            sees=self._services.settings.model_sees,
+            sees=settings.model_sees,
         )
         try:
-            await converse(
-                model,
-                toolbox,
-                prompt.messages,
-                record,
-                self,
-                max_rounds=self._services.settings.max_rounds,
-            )
+            await converse(model, toolbox, prompt.messages, record, self, max_rounds=settings.max_rounds)
         except ModelError as error:
             return [f"⚠️ {error}"]
         finally:
             # Also when stopped: what was said and done is remembered, and what was used is booked.
-            await self._remember(prompt, record, model.name)
+            await self._enter(prompt, record, model.name)
         return []
 
     @unbroken
-    async def _remember(self, prompt: Prompt, record: Record, model: str) -> None:
+    async def _enter(self, prompt: Prompt, record: Record, model: str) -> None:
         exchange = [prompt.question, *record.messages]
         if not record.messages or not isinstance(record.messages[-1], Said):
-            exchange.append(Said(text=self._answer.text.strip()[-2_000:] or "(no answer)"))
-        await self._services.store.remember(
-            question_id=self._message.id,
-            channel_id=self._message.channel.id,
-            author_id=self._message.author.id,
-            parent_id=prompt.parent_id,
-            at=self._services.clock.now(),
-            exchange=exchange,
-        )
+            exchange.append(Said(text=self._answer.text.strip()[-2_000:] or _NO_ANSWER))
+        await self._remember(exchange)
         if record.usage.prompt or record.usage.completion:
             await self._services.store.book(
                 user_id=self._message.author.id,
@@ -170,6 +179,16 @@ class Dialogue:
                 usage=record.usage,
                 dollars=money.price(model, record.usage),
             )
+
+    async def _remember(self, exchange: Sequence[Message]) -> None:
+        await self._services.store.remember(
+            question_id=self._message.id,
+            channel_id=self._message.channel.id,
+            author_id=self._message.author.id,
+            parent_id=self._parent,
+            at=self._asked_at,
+            exchange=exchange,
+        )
 
     async def _without_model(self, uploads: Uploads) -> list[str]:
         code = markdown.fenced_code(words_of(self._message, self._me))
@@ -182,11 +201,25 @@ class Dialogue:
         await self._show.ended(run)
         return []
 
+    @unbroken
     async def _close(self, notes: list[str]) -> None:
         try:
             await self._answer.close(notes)
-        except nextcord.HTTPException as error:
-            log.warning("last edit failed", question_id=self._message.id, status=error.status)
+        except UNSENT as error:
+            log.warning("last edit failed", question_id=self._message.id, **trace(error))
+            with suppress(*UNSENT):
+                await self._answer.give_up("Discord took this answer in no form: ask again.")
 
     async def _ours(self, message: nextcord.Message) -> None:
         await self._services.store.ours(message.id, self._message.id, message.channel.id)
+
+
+def _in_line(place: int) -> str:
+    return f"-# ⏳ one at a time: {place} before this one"
+
+
+def _cut(prompt: Prompt) -> list[str]:
+    """The note that the model does not know all that was said."""
+    if prompt.left_out:
+        return [f"✂️ {prompt.left_out} older messages no longer fit and were left out"]
+    return ["✂️ the beginning of this conversation is too far back and was left out"] if prompt.cut else []

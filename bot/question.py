@@ -1,7 +1,9 @@
 """From a Discord message to what the model is asked: words, uploads, the quoted message, memory."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import nextcord
@@ -11,12 +13,16 @@ from bot.markdown import name, one_line
 from bot.memory import tokens, trimmed
 from bot.model import Message, Picture, Text
 from bot.render import size
+from bot.sending import UNSENT
 from bot.services import Services
-from orchestrator import SandglassError
+from bot.unbroken import unbroken
+from orchestrator import FileNotFoundOrExpired, FileTooLarge, SandglassError, StoredFile
 
 _SEEN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _SEEN_BYTES = 4_000_000
 _QUOTED = 4_000
+_POINTED_AT = 400
+"""Characters of our own answer that are enough to know which one is meant."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,32 +40,53 @@ class Prompt:
 
     messages: tuple[Message, ...]
     question: Text
-    parent_id: int | None
     left_out: int
+    cut: bool = False
+    """Whether the conversation is longer than is ever looked back."""
 
 
 async def store_uploads(services: Services, message: nextcord.Message) -> Uploads:
-    """Store every attachment; its size is checked before a byte is read."""
+    """Store every attachment that is not stored yet; its size is checked before a byte is read."""
     told, refused, pictures = [], [], []
-    owner = str(message.author.id)
-    most = services.orchestrator.bounds.max_file_bytes
-    for each in message.attachments:
-        if each.size > most:
-            refused.append(
-                f"{name(each.filename)} has {size(each.size)}, the limit is {size(most)}: not kept"
-            )
-            continue
+    before = await services.store.uploads_of(message.id)
+    forwarded = [each for snapshot in message.snapshots for each in snapshot.attachments]
+    for each in (*message.attachments, *forwarded):
         try:
-            data = await each.read()
-            kept = await services.orchestrator.upload_file(owner, data, each.filename)
-        except (SandglassError, nextcord.HTTPException) as error:
+            kept = await _stored(services, message, each, before.get(each.id))
+            if services.settings.model_sees and kept.media_type in _SEEN_TYPES and kept.size <= _SEEN_BYTES:
+                data = await services.orchestrator.load_file(kept.file_id, message.author.id)
+                pictures.append(Picture(media_type=kept.media_type, data=data))
+        except (SandglassError, *UNSENT) as error:
             why = one_line(str(error)) if isinstance(error, SandglassError) else "Discord did not give it out"
             refused.append(f"{name(each.filename)} was not kept: {why}")
             continue
         told.append(f"- {kept.filename!r} id={kept.file_id} {kept.size} bytes, {kept.media_type}")
-        if services.settings.model_sees and kept.media_type in _SEEN_TYPES and kept.size <= _SEEN_BYTES:
-            pictures.append(Picture(media_type=kept.media_type, data=data))
     return Uploads(told=tuple(told), refused=tuple(refused), pictures=tuple(pictures))
+
+
+async def _stored(
+    services: Services, message: nextcord.Message, attachment: nextcord.Attachment, before: str | None
+) -> StoredFile:
+    """The file of an attachment: the one that it became before an edit of its question, else a new one."""
+    owner = message.author.id
+    if before is not None:
+        with suppress(FileNotFoundOrExpired):
+            return await services.orchestrator.get_file(before, owner)
+    most = services.orchestrator.bounds.max_file_bytes
+    if attachment.size > most:
+        raise FileTooLarge(f"it has {size(attachment.size)}, the limit is {size(most)}.")
+    data = await attachment.read()
+    return await _keep(services, message, attachment, data)
+
+
+@unbroken
+async def _keep(
+    services: Services, message: nextcord.Message, attachment: nextcord.Attachment, data: bytes
+) -> StoredFile:
+    """Stored and noted in the same breath, or an edit of the question would store it twice."""
+    kept = await services.orchestrator.upload_file(message.author.id, data, attachment.filename)
+    await services.store.uploaded(message.id, attachment.id, kept.file_id)
+    return kept
 
 
 def words_of(message: nextcord.Message, me: int) -> str:
@@ -71,38 +98,61 @@ async def prompt_for(
     services: Services, message: nextcord.Message, me: int, uploads: Uploads, *, room: bool
 ) -> Prompt:
     """The prompt for a question; `room` says that the whole channel is the conversation."""
+    reader = message.author.id
     parent = await parent_of(services, message)
-    since = await services.store.since(message.channel.id, message.author.id)
+    since = await services.store.since(message.channel.id, reader)
     if room:
-        history = await services.store.room(message.channel.id, since, before=message.id)
+        history = await services.store.room(message.channel.id, since, before=message.id, reader=reader)
     else:
-        history = await services.store.chain(parent, since)
-    parts = [words_of(message, me)]
-    if quoted := _quoted(message, known=parent is not None):
-        parts.insert(0, quoted)
+        history = await services.store.chain(parent, since, reader=reader)
+    parts = [*_foreign(message, known=parent is not None, room=room), words_of(message, me)]
     if uploads.told:
         parts.append("Files just uploaded:\n" + "\n".join(uploads.told))
     if uploads.refused:
         parts.append("Uploads refused:\n" + "\n".join(uploads.refused))
     question = Text(role="user", text="\n\n".join(filter(None, parts)), pictures=uploads.pictures)
-    files = await services.orchestrator.list_user_files(message.author.id)
+    files = await services.orchestrator.list_user_files(reader)
     frame: Sequence[Message] = (system_prompt(), files_note(files), question)
-    kept, left_out = trimmed(history, services.settings.model_window - sum(tokens(each) for each in frame))
+    window = services.settings.model_window - sum(tokens(each) for each in frame)
+    kept, left_out = trimmed(history.messages, window)
     return Prompt(
-        messages=(frame[0], *kept, *frame[1:]), question=question, parent_id=parent, left_out=left_out
+        messages=(frame[0], *kept, *frame[1:]), question=question, left_out=left_out, cut=history.cut
     )
+
+
+def replied_to(message: nextcord.Message) -> int | None:
+    """The id of the message that this one replies to; a forwarded one is no reply."""
+    reference = message.reference
+    if reference is None or reference.type is not nextcord.MessageReferenceType.default:
+        return None
+    return reference.message_id
 
 
 async def parent_of(services: Services, message: nextcord.Message) -> int | None:
     """The question whose answer this message replies to."""
-    if message.reference is None or message.reference.message_id is None:
-        return None
-    return await services.store.question_of(message.reference.message_id)
+    replied = replied_to(message)
+    return None if replied is None else await services.store.question_of(replied)
 
 
-def _quoted(message: nextcord.Message, *, known: bool) -> str | None:
-    """The replied-to message, where it is not ours: people reply to what they ask about."""
-    quoted = message.reference.resolved if message.reference else None
-    if known or not isinstance(quoted, nextcord.Message) or not quoted.content:
-        return None
-    return f"The user replies to this message of {quoted.author.display_name!r}:\n{quoted.content[:_QUOTED]}"
+def _foreign(message: nextcord.Message, *, known: bool, room: bool) -> Iterator[str]:
+    """What people ask about without saying it: the message that they reply to, and those they forward.
+
+    As JSON, so that no line of it passes for the words of the one who asks. An answer of ours is known
+    already, but in a room it has to be said which one is meant.
+    """
+    quoted = message.reference.resolved if replied_to(message) is not None and message.reference else None
+    if isinstance(quoted, nextcord.Message) and quoted.content and (room or not known):
+        whose = (
+            "an earlier answer of yours"
+            if known
+            else f"a message of {json.dumps(quoted.author.display_name)}"
+        )
+        most = _POINTED_AT if known else _QUOTED
+        yield f"The user replies to {whose}, quoted here as data: {_as_data(quoted.content[:most])}"
+    for each in message.snapshots:
+        if each.content:
+            yield f"The user forwards a message, quoted here as data: {_as_data(each.content[:_QUOTED])}"
+
+
+def _as_data(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

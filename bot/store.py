@@ -11,9 +11,20 @@ from sqlalchemy import delete, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
+from bot.history import History, as_seen_by
 from bot.memory import dumped, loaded
 from bot.model import Message, Usage
-from bot.tables import Base, ChoiceRow, LedgerRow, MessageRow, ResetRow, Spent, ThreadRow, TurnRow
+from bot.tables import (
+    Base,
+    ChoiceRow,
+    LedgerRow,
+    MessageRow,
+    ResetRow,
+    Spent,
+    ThreadRow,
+    TurnRow,
+    UploadRow,
+)
 from bot.unbroken import unbroken
 
 _LONGEST_CHAIN = 200
@@ -81,31 +92,58 @@ class Store:
             await session.execute(delete(TurnRow).where(TurnRow.question_id == question_id))
 
     @unbroken
-    async def chain(self, question_id: int | None, since: datetime | None = None) -> list[Message]:
-        """The conversation that ends with a question, oldest first, along the replies."""
-        turns: list[list[dict[str, Any]]] = []
+    async def chain(
+        self, question_id: int | None, since: datetime | None = None, *, reader: int | None = None
+    ) -> History:
+        """The conversation that ends with a question, along the replies, as `reader` may see it."""
+        turns: list[TurnRow] = []
         async with self._sessions() as session:
-            while question_id is not None and len(turns) < _LONGEST_CHAIN:
+            while question_id is not None and len(turns) <= _LONGEST_CHAIN:
                 row = await session.get(TurnRow, question_id)
                 if row is None or (since is not None and row.created_at <= since):
                     break
-                turns.append(row.exchange)
+                turns.append(row)
                 question_id = row.parent_id
-        return [message for exchange in reversed(turns) for message in loaded(exchange)]
+        return _history(turns, reader)
 
     @unbroken
     async def room(
-        self, channel_id: int, since: datetime | None = None, before: int | None = None
-    ) -> list[Message]:
-        """The conversation of a DM or of a thread of ours, oldest first."""
-        query = select(TurnRow.exchange).where(TurnRow.channel_id == channel_id)
+        self,
+        channel_id: int,
+        since: datetime | None = None,
+        before: int | None = None,
+        *,
+        reader: int | None = None,
+    ) -> History:
+        """The conversation of a DM or of a thread of ours, as `reader` may see it."""
+        query = select(TurnRow).where(TurnRow.channel_id == channel_id)
         if since is not None:
             query = query.where(TurnRow.created_at > since)
         if before is not None:
             query = query.where(TurnRow.question_id < before)
+        newest_first = query.order_by(TurnRow.question_id.desc()).limit(_LONGEST_CHAIN + 1)
         async with self._sessions() as session:
-            found = await session.scalars(query.order_by(TurnRow.question_id.desc()).limit(_LONGEST_CHAIN))
-            return [message for exchange in reversed(found.all()) for message in loaded(exchange)]
+            return _history((await session.scalars(newest_first)).all(), reader)
+
+    @unbroken
+    async def author_of(self, question_id: int) -> int | None:
+        """Who asked a question; None where it is not remembered."""
+        async with self._sessions() as session:
+            row = await session.get(TurnRow, question_id)
+        return row.author_id if row else None
+
+    @unbroken
+    async def uploaded(self, question_id: int, attachment_id: int, file_id: str) -> None:
+        """Note as what an attachment of a question was stored."""
+        row = UploadRow(attachment_id=attachment_id, question_id=question_id, file_id=file_id)
+        await self._merge(row)
+
+    @unbroken
+    async def uploads_of(self, question_id: int) -> dict[int, str]:
+        """Attachment id -> file id of what was stored with a question."""
+        query = select(UploadRow.attachment_id, UploadRow.file_id).where(UploadRow.question_id == question_id)
+        async with self._sessions() as session:
+            return {row.attachment_id: row.file_id for row in await session.execute(query)}
 
     @unbroken
     async def reset(self, channel_id: int, user_id: int, at: datetime) -> None:
@@ -217,6 +255,7 @@ class Store:
                 select(func.count()).select_from(TurnRow).where(TurnRow.author_id == user_id)
             )
             await session.execute(delete(MessageRow).where(MessageRow.question_id.in_(mine)))
+            await session.execute(delete(UploadRow).where(UploadRow.question_id.in_(mine)))
             await session.execute(delete(TurnRow).where(TurnRow.author_id == user_id))
             await session.execute(delete(ChoiceRow).where(ChoiceRow.user_id == user_id))
             await session.execute(delete(ResetRow).where(ResetRow.user_id == user_id))
@@ -225,6 +264,18 @@ class Store:
     async def _merge(self, row: Base) -> None:
         async with self._sessions.begin() as session:
             await session.merge(row)
+
+
+def _history(newest_first: Sequence[TurnRow], reader: int | None) -> History:
+    kept = newest_first[:_LONGEST_CHAIN]
+    return History(
+        messages=tuple(
+            message
+            for row in reversed(kept)
+            for message in as_seen_by(reader, row.author_id, tuple(loaded(row.exchange)))
+        ),
+        cut=len(newest_first) > _LONGEST_CHAIN,
+    )
 
 
 @asynccontextmanager

@@ -49,6 +49,16 @@ class MessageRow(Base):
     channel_id: Mapped[int] = mapped_column(BigInteger)
 
 
+class UploadRow(Base):
+    """An attachment of a question and the stored file that it became."""
+
+    __tablename__ = "uploads"
+
+    attachment_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    question_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    file_id: Mapped[str] = mapped_column(String(200))
+
+
 class LedgerRow(Base):
     """What one turn or execution has cost; never changed."""
 

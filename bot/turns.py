@@ -18,6 +18,9 @@ class Turn:
     user_id: int
     task: asyncio.Task[None] | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever its place in the line has changed; whoever has looked clears it."""
+    stopping: bool = False
 
 
 class TooManyError(Exception):
@@ -59,17 +62,17 @@ class Turns:
         return list(self._lines.get(user_id, ()))
 
     async def stop(self, turn: Turn) -> None:
-        """Cancel it and wait until it has cleaned up."""
+        """Cancel it and wait until it has cleaned up; a second stop only waits: it would cut that short."""
         if turn.task is not None and turn.task is not asyncio.current_task():
-            turn.task.cancel()
+            _cancel(turn)
             await asyncio.wait({turn.task})
 
     async def close(self) -> None:
         """Stop everything at once, and wait until it has cleaned up, or for as long as an end may take."""
-        tasks = {turn.task for line in self._lines.values() for turn in line if turn.task is not None}
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        turns = [turn for line in self._lines.values() for turn in line]
+        for turn in turns:
+            _cancel(turn)
+        if tasks := {turn.task for turn in turns if turn.task is not None}:
             await asyncio.wait(tasks, timeout=_LAST_WORDS)
 
     async def _in_line(self, turn: Turn, work: Callable[[Turn], Awaitable[None]]) -> None:
@@ -83,9 +86,17 @@ class Turns:
     def _leave(self, turn: Turn) -> None:
         line = self._lines[turn.user_id]
         line.remove(turn)
+        for waiting in line:
+            waiting.moved.set()
         if line:
             line[0].ready.set()
         else:
             del self._lines[turn.user_id]
         if self._by_question.get(turn.question_id) is turn:
             del self._by_question[turn.question_id]
+
+
+def _cancel(turn: Turn) -> None:
+    if turn.task is not None and not turn.stopping:
+        turn.stopping = True
+        turn.task.cancel()

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from orchestrator.domain.sandbox import Stream
     from orchestrator.domain.states import ExecutionState
     from orchestrator.domain.status import Bounds, InterpreterStatus
-    from orchestrator.errors import Fault, FileNotFoundOrExpired, RateLimited, Refused, SandglassError
+    from orchestrator.errors import (
+        Fault,
+        FileNotFoundOrExpired,
+        FileTooLarge,
+        RateLimited,
+        Refused,
+        SandglassError,
+    )
     from orchestrator.http.client import RemoteOrchestrator, open_remote
     from orchestrator.interface import Sandglass
     from orchestrator.settings import Settings
@@ -31,6 +38,7 @@ _HOMES = {
     "ExecutionState": "domain.states",
     "Fault": "errors",
     "FileNotFoundOrExpired": "errors",
+    "FileTooLarge": "errors",
     "InterpreterStatus": "domain.status",
     "Limits": "domain.limits",
     "Orchestrator": "app",
@@ -61,6 +69,7 @@ __all__ = [
     "ExecutionState",
     "Fault",
     "FileNotFoundOrExpired",
+    "FileTooLarge",
     "InterpreterStatus",
     "Limits",
     "Orchestrator",

@@ -1,7 +1,7 @@
 """What the bot remembers, in a real SQLite file."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def exchange(n: int) -> list[Message]:
     ]
 
 
-def asked(messages: list[Message]) -> list[str]:
+def asked(messages: Sequence[Message]) -> list[str]:
     """What people said."""
     return [each.text for each in messages if isinstance(each, Text)]
 
@@ -54,7 +54,7 @@ async def remember(
 async def test_a_turn_comes_back_as_it_was(store: Store) -> None:
     """Words, calls and results, in order."""
     await remember(store, 1)
-    assert await store.chain(1) == exchange(1)
+    assert list((await store.chain(1)).messages) == exchange(1)
 
 
 async def test_a_chain_follows_the_replies(store: Store) -> None:
@@ -63,8 +63,8 @@ async def test_a_chain_follows_the_replies(store: Store) -> None:
     await remember(store, 2, 1)
     await remember(store, 3)
     await remember(store, 4, 2)
-    assert asked(await store.chain(4)) == ["question 1", "question 2", "question 4"]
-    assert asked(await store.chain(3)) == ["question 3"]
+    assert asked((await store.chain(4)).messages) == ["question 1", "question 2", "question 4"]
+    assert asked((await store.chain(3)).messages) == ["question 3"]
 
 
 async def test_two_replies_to_one_answer_are_two_conversations(store: Store) -> None:
@@ -72,27 +72,27 @@ async def test_two_replies_to_one_answer_are_two_conversations(store: Store) -> 
     await remember(store, 1)
     await remember(store, 2, 1)
     await remember(store, 3, 1)
-    assert asked(await store.chain(2)) == ["question 1", "question 2"]
-    assert asked(await store.chain(3)) == ["question 1", "question 3"]
+    assert asked((await store.chain(2)).messages) == ["question 1", "question 2"]
+    assert asked((await store.chain(3)).messages) == ["question 1", "question 3"]
 
 
 @pytest.mark.parametrize("question", [None, 77])
 async def test_an_unknown_chain_is_empty(store: Store, question: int | None) -> None:
     """A question without a parent, or with a forgotten one, begins anew."""
-    assert await store.chain(question) == []
+    assert (await store.chain(question)).messages == ()
 
 
 async def test_a_chain_ends_at_what_was_forgotten(store: Store) -> None:
     """A missing link is an end, not an error."""
     await remember(store, 2, 1)
-    assert asked(await store.chain(2)) == ["question 2"]
+    assert asked((await store.chain(2)).messages) == ["question 2"]
 
 
 async def test_a_circle_of_replies_ends(store: Store) -> None:
     """A chain that leads to itself is cut at the longest length."""
     await remember(store, 1, 2)
     await remember(store, 2, 1)
-    assert len(asked(await store.chain(1))) == 200
+    assert len(asked((await store.chain(1)).messages)) == 200
 
 
 async def test_an_edited_question_replaces_its_turn(store: Store) -> None:
@@ -101,8 +101,8 @@ async def test_an_edited_question_replaces_its_turn(store: Store) -> None:
     await store.remember(
         question_id=1, channel_id=ROOM, author_id=ALICE, parent_id=None, at=NOW, exchange=exchange(9)
     )
-    assert asked(await store.chain(1)) == ["question 9"]
-    assert asked(await store.room(ROOM)) == ["question 9"]
+    assert asked((await store.chain(1)).messages) == ["question 9"]
+    assert asked((await store.room(ROOM)).messages) == ["question 9"]
 
 
 async def test_a_message_of_ours_leads_to_its_question(store: Store) -> None:
@@ -120,14 +120,66 @@ async def test_a_room_is_everything_of_its_channel(store: Store) -> None:
     await remember(store, 2, author=BOB)
     await remember(store, 1)
     await remember(store, 3, channel=ROOM + 1)
-    assert asked(await store.room(ROOM)) == ["question 1", "question 2"]
+    assert asked((await store.room(ROOM)).messages) == ["question 1", "question 2"]
+
+
+async def test_what_lies_too_far_back_is_said_to_be_cut(store: Store) -> None:
+    """Two hundred questions are looked back, and whether there were more is told."""
+    for n in range(1, 201):
+        await remember(store, n, n - 1 or None)
+    assert not (await store.chain(200)).cut
+    assert not (await store.room(ROOM)).cut
+    await remember(store, 201, 200)
+    for history in (await store.chain(201), await store.room(ROOM)):
+        assert history.cut
+        assert asked(history.messages)[0] == "question 2"
+
+
+async def test_anothers_private_files_are_not_told(store: Store) -> None:
+    """What a program printed was shown to all; what a tool read for the model alone was not."""
+    said: list[Message] = [
+        Text(role="user", text="what is in it?"),
+        Said(
+            text="",
+            calls=(
+                ToolCall(call_id="c1", name="read_file", arguments='{"file": "pay.csv"}'),
+                ToolCall(call_id="c2", name="list_files", arguments="{}"),
+                ToolCall(call_id="c3", name="execute_python", arguments="{}"),
+            ),
+        ),
+        ToolResult(call_id="c1", output="secret salaries"),
+        ToolResult(call_id="c2", output="secret names"),
+        ToolResult(call_id="c3", output="printed for all"),
+        Said(text="Numbers."),
+    ]
+    await store.remember(
+        question_id=1, channel_id=ROOM, author_id=ALICE, parent_id=None, at=NOW, exchange=said
+    )
+    for history in (await store.chain(1, reader=BOB), await store.room(ROOM, reader=BOB)):
+        text = repr(history.messages)
+        assert "secret" not in text
+        assert "printed for all" in text
+        assert f"Another person, id {ALICE}" in text
+    assert list((await store.chain(1, reader=ALICE)).messages) == said
+
+
+async def test_uploads_are_remembered_by_question_and_forgotten_with_their_person(store: Store) -> None:
+    """So that an edited question still has its files."""
+    await remember(store, 1)
+    await store.uploaded(1, 71, "1_1_aaaaaaaa")
+    await store.uploaded(1, 72, "1_1_bbbbbbbb")
+    await store.uploaded(2, 73, "2_1_cccccccc")
+    assert await store.uploads_of(1) == {71: "1_1_aaaaaaaa", 72: "1_1_bbbbbbbb"}
+    await store.erase(ALICE)
+    assert await store.uploads_of(1) == {}
+    assert await store.uploads_of(2) == {73: "2_1_cccccccc"}
 
 
 async def test_a_room_before_a_question_leaves_it_out(store: Store) -> None:
     """An edited question is not answered with what came after it."""
     for n in (1, 2, 3):
         await remember(store, n)
-    assert asked(await store.room(ROOM, before=2)) == ["question 1"]
+    assert asked((await store.room(ROOM, before=2)).messages) == ["question 1"]
 
 
 async def test_a_room_keeps_the_newest_turns(store: Store) -> None:
@@ -136,7 +188,7 @@ async def test_a_room_keeps_the_newest_turns(store: Store) -> None:
         await store.remember(
             question_id=n, channel_id=ROOM, author_id=ALICE, parent_id=None, at=NOW, exchange=exchange(n)
         )
-    said = asked(await store.room(ROOM))
+    said = asked((await store.room(ROOM)).messages)
     assert (len(said), said[0], said[-1]) == (200, "question 6", "question 205")
 
 
@@ -147,8 +199,8 @@ async def test_a_reset_hides_what_was_before(store: Store) -> None:
     await store.reset(ROOM, ALICE, NOW + timedelta(minutes=1, seconds=30))
     since = await store.since(ROOM, ALICE)
     assert since == NOW + timedelta(minutes=1, seconds=30)
-    assert asked(await store.chain(2, since)) == ["question 2"]
-    assert asked(await store.room(ROOM, since)) == ["question 2"]
+    assert asked((await store.chain(2, since)).messages) == ["question 2"]
+    assert asked((await store.room(ROOM, since)).messages) == ["question 2"]
 
 
 async def test_a_reset_is_of_one_person_and_channel(store: Store) -> None:
@@ -218,11 +270,11 @@ async def test_an_erasure_forgets_one_person(store: Store) -> None:
     await store.choose(ALICE, "local-small")
     await store.reset(ROOM, ALICE, NOW)
     assert await store.erase(ALICE) == 2
-    assert await store.chain(2) == []
+    assert (await store.chain(2)).messages == ()
     assert await store.question_of(1_001) is None
     assert await store.choice(ALICE) is None
     assert await store.since(ROOM, ALICE) is None
-    assert asked(await store.chain(3)) == ["question 3"]
+    assert asked((await store.chain(3)).messages) == ["question 3"]
     assert await store.question_of(1_003) == 3
     assert await store.erase(ALICE) == 0
 
@@ -250,7 +302,7 @@ async def test_memory_outlives_the_process(tmp_path: Path) -> None:
         await remember(store, 1)
         await store.book(user_id=ALICE, guild_id=None, at=NOW, cpu_seconds=3)
     async with open_store(path) as store:
-        assert await store.chain(1) == exchange(1)
+        assert list((await store.chain(1)).messages) == exchange(1)
         assert await store.question_of(1_001) == 1
         assert (await store.spent(NOW)).cpu_seconds == 3
 
@@ -287,4 +339,4 @@ async def test_hostile_words_are_only_words(store: Store) -> None:
     await store.remember(
         question_id=1, channel_id=ROOM, author_id=ALICE, parent_id=None, at=NOW, exchange=said
     )
-    assert await store.chain(1) == said
+    assert list((await store.chain(1)).messages) == said
