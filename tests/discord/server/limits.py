@@ -56,7 +56,8 @@ class Ordered:
     """A failure that the next `times` matching requests meet."""
 
     route: str
-    status: int
+    status: int | None
+    """None: no answer, the connection is lost."""
     times: int
     retry_after: float = 0.0
     everywhere: bool = False
@@ -109,7 +110,11 @@ class Limits:
                     raise refusal(
                         order.retry_after, scope="global" if order.everywhere else "shared", headers={}
                     )
-                raise InjectedError(order.status)
+                raise LostError if order.status is None else InjectedError(order.status)
+
+
+class LostError(Exception):
+    """The test ordered that the connection breaks before the request has any effect."""
 
 
 class InjectedError(Exception):

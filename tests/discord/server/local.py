@@ -175,6 +175,10 @@ class LocalDiscord:
         """Answer matching requests with 500, 502 ...; `route` is like `POST /channels/*/messages`."""
         self.limits.ordered.append(Ordered(route=route, status=status, times=times))
 
+    def drop_next(self, route: str, times: int = 1) -> None:
+        """Lose the connection of matching requests: they have no effect, and no answer comes."""
+        self.limits.ordered.append(Ordered(route=route, status=None, times=times))
+
     def rate_limit_next(
         self, route: str, retry_after: float = 0.2, times: int = 1, *, everywhere: bool = False
     ) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from .errors import DiscordError, unauthorized
-from .limits import InjectedError, Limits
+from .limits import InjectedError, Limits, LostError
 from .openapi import Checker, Exchange
 from .uploads import Body, read_body
 from .world import World
@@ -144,6 +144,8 @@ class Rest:
         except InjectedError as fault:
             injected = True
             answer = Answer(status=fault.status)
+        except LostError:
+            return _hung_up(request)
         self.requests.append(Seen(method=method, path=path, status=answer.status, json=body.json, at=at))
         self._checker.submit(
             Exchange(
@@ -167,6 +169,13 @@ class Rest:
         exempt = route.template.startswith(("/interactions/", "/gateway"))
         name = f"{route.method} {route.template}"
         return self._limits.admit(name, f"{route.method} {path}", major, exempt=exempt)
+
+
+def _hung_up(request: web.Request) -> web.Response:
+    """Nothing arrives there: the line is cut first."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 def _response(answer: Answer, headers: dict[str, str], *, injected: bool) -> web.Response:
