@@ -99,7 +99,7 @@ class LocalModel:
         assert not self.violations, "OpenAI would refuse:\n" + "\n".join(self.violations)
 
     async def until(self, look: Callable[[], object], timeout: float = 10.0) -> None:
-        """Wait until `look()` is true; looked at again when a request comes, hangs or goes."""
+        """Wait until `look()` is true; looked at again when a request comes, hangs, goes or is served."""
         async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(lambda: bool(look()))
 
@@ -183,6 +183,7 @@ class LocalModel:
         try:
             await self._speak(http, response, voice, steps, used)
             self.spoken.append(asyncio.get_running_loop().time())
+            await self._tell()
             if self.linger:
                 await self._hang(http, Hang())
         except (GoneError, ConnectionError):

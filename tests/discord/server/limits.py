@@ -102,6 +102,11 @@ class Limits:
             raise refusal(wait, scope="user", headers=bucket.headers(name, now))
         return bucket.headers(name, now)
 
+    @property
+    def pending(self) -> list[Ordered]:
+        """Ordered failures that nothing has met yet."""
+        return [order for order in self.ordered if order.times > 0]
+
     def _fail_if_ordered(self, template: str, path: str) -> None:
         for order in self.ordered:
             if order.times > 0 and order.matches(template, path):
