@@ -3,56 +3,19 @@
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from openai import AsyncStream
 
 from bot.conversation import Record, converse, files_note
-from bot.model import Message, Model, ModelError, Said, Text, ToolCall, ToolResult, Usage, connect
-from bot.runs import Run
-from bot.settings import BotSettings
+from bot.model import ModelError, Said, ToolCall, ToolResult, Usage
 from bot.tools import TOOLS, Toolbox
 from orchestrator import Orchestrator, Settings, open_orchestrator
+from tests.bot.talks import ALICE, BOB, BOTH, QUESTION, Ears, Eyes, answered, connected, unanswered
 from tests.discord.model import LocalModel, broken, call, cut, error, fail, failed, incomplete, say, usage
 from tests.discord.model.steps import Step
-
-ALICE, BOB = "1", "2"
-QUESTION = Text(role="user", text="what is it?")
-
-
-class Ears:
-    """Hears what would be shown."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.calls = 0
-
-    async def piece(self, text: str) -> None:
-        """Words."""
-        self.text += text
-
-    async def code_is_coming(self) -> None:
-        """A call has begun."""
-        self.calls += 1
-
-
-class Eyes:
-    """Sees executions; nothing here should run one unless it says so."""
-
-    def __init__(self) -> None:
-        self.began_with: list[str] = []
-
-    async def began(self, execution_id: str, code: str) -> None:
-        """Note the code."""
-        assert execution_id
-        self.began_with.append(code)
-
-    async def ended(self, run: Run) -> None:
-        """Nothing to show."""
-        assert run.code in self.began_with
 
 
 @pytest.fixture
@@ -66,31 +29,6 @@ async def orchestrator(data_dir: Path) -> AsyncIterator[Orchestrator]:
 def toolbox(orchestrator: Orchestrator) -> Toolbox:
     """Alice's tools."""
     return Toolbox(orchestrator=orchestrator, owner=ALICE, witness=Eyes(), sees=True)
-
-
-@asynccontextmanager
-async def connected(server: LocalModel, api: str) -> AsyncIterator[Model]:
-    """The real client of one API."""
-    settings = BotSettings(openai_api_key=server.api_key, openai_base_url=server.base_url, openai_api=api)
-    async with connect(settings) as make:
-        assert make is not None
-        yield make("local-large")
-
-
-async def answered(model: Model, toolbox: Toolbox, ears: Ears, *, rounds: int = 4) -> Record:
-    """One question, to its end."""
-    record = Record()
-    await converse(model, toolbox, [QUESTION], record, ears, max_rounds=rounds)
-    return record
-
-
-def unanswered(messages: Sequence[Message]) -> set[str]:
-    """Calls without a result."""
-    made = {one.call_id for each in messages if isinstance(each, Said) for one in each.calls}
-    return made - {each.call_id for each in messages if isinstance(each, ToolResult)}
-
-
-BOTH = pytest.mark.parametrize("api", ["responses", "chat"])
 
 
 @BOTH
@@ -259,7 +197,7 @@ async def test_a_failure_in_the_second_round_keeps_the_first(
     model: LocalModel, toolbox: Toolbox, api: str
 ) -> None:
     """The record is valid at every moment: the call and its result are there."""
-    model.script([[call("list_files", {}), usage(10, 1)], [say("x"), failed("no")]])
+    model.script([[call("list_files", {}), usage(10, 1)], [say("x"), cut()]])
     record = Record()
     async with connected(model, api) as asked:
         with pytest.raises(ModelError):

@@ -1,7 +1,7 @@
 """A local OpenAI-compatible server for the real openai client: Responses and Chat Completions, scripted."""
 
 from .server import LocalModel
-from .steps import broken, call, cut, error, fail, failed, hang, incomplete, say, think, usage
+from .steps import broken, call, cut, error, fail, failed, hang, incomplete, raw, reason, say, think, usage
 from .wants import ModelRequest
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "failed",
     "hang",
     "incomplete",
+    "raw",
+    "reason",
     "say",
     "think",
     "usage",

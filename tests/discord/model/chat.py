@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from .steps import Call, End, Say, Usage
+from .steps import Call, End, Raw, Say, Usage
 
 type Json = dict[str, Any]
 type Event = Json
@@ -31,7 +31,7 @@ class ChatVoice:
     def say(self, step: Say) -> Iterator[Event]:
         """Content deltas."""
         for piece in step.pieces:
-            yield self._chunk({"content": piece})
+            yield self._chunk({"refusal" if step.refusal else "content": piece})
         self._text += step.text
 
     def call(self, step: Call, call_id: str) -> Iterator[Event]:
@@ -48,6 +48,10 @@ class ChatVoice:
             yield self._chunk({"tool_calls": [{"index": at, "function": {"arguments": piece}}]})
         function = {"name": step.name, "arguments": step.arguments}
         self._calls.append({"id": call_id, "type": "function", "function": function})
+
+    def raw(self, step: Raw) -> Iterator[Event]:
+        """A chunk as another server would send it."""
+        yield {**self._chunk({}), **step.fields}
 
     def end(self, used: Usage) -> Iterator[Event]:
         """The reason, and the figures if they were asked for."""
@@ -67,7 +71,7 @@ class ChatVoice:
                 }
             }
         elif step.how == "incomplete":
-            yield self._chunk({}, "length")
+            yield self._chunk({}, step.reason)
             if self._include_usage:
                 yield {**self._chunk({}), "choices": [], "usage": _figures(used)}
 

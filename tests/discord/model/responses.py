@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from .steps import Call, End, Say, Usage
+from .steps import Call, End, Raw, Reason, Say, Usage
 
 type Json = dict[str, Any]
 type Event = Json
@@ -41,12 +41,19 @@ class ResponsesVoice:
         }
         where: Json = {"item_id": item_id, "output_index": at, "content_index": 0}
         yield self._event("response.output_item.added", output_index=at, item=item)
-        yield self._event("response.content_part.added", **where, part=_part(""))
+        part = _refusal if step.refusal else _part
+        yield self._event("response.content_part.added", **where, part=part(""))
         for piece in step.pieces:
-            yield self._event("response.output_text.delta", **where, delta=piece, logprobs=[])
-        yield self._event("response.output_text.done", **where, text=step.text, logprobs=[])
-        yield self._event("response.content_part.done", **where, part=_part(step.text))
-        item = {**item, "status": "completed", "content": [_part(step.text)]}
+            if step.refusal:
+                yield self._event("response.refusal.delta", **where, delta=piece)
+            else:
+                yield self._event("response.output_text.delta", **where, delta=piece, logprobs=[])
+        if step.refusal:
+            yield self._event("response.refusal.done", **where, refusal=step.text)
+        else:
+            yield self._event("response.output_text.done", **where, text=step.text, logprobs=[])
+        yield self._event("response.content_part.done", **where, part=part(step.text))
+        item = {**item, "status": "completed", "content": [part(step.text)]}
         self.output.append(item)
         yield self._event("response.output_item.done", output_index=at, item=item)
 
@@ -56,6 +63,9 @@ class ResponsesVoice:
         item: Json = {"id": item_id, "type": "function_call", "status": "in_progress", "call_id": call_id}
         item |= {"name": step.name, "arguments": ""}
         where: Json = {"item_id": item_id, "output_index": at}
+        if step.late:
+            self.output.append({**item, "status": "completed", "arguments": step.arguments})
+            return
         yield self._event("response.output_item.added", output_index=at, item=item)
         for piece in step.pieces:
             yield self._event("response.function_call_arguments.delta", **where, delta=piece)
@@ -64,6 +74,22 @@ class ResponsesVoice:
         item = {**item, "status": "completed", "arguments": step.arguments}
         self.output.append(item)
         yield self._event("response.output_item.done", output_index=at, item=item)
+
+    def reason(self, step: Reason) -> Iterator[Event]:
+        """One reasoning item; what is encrypted is whole only at its end."""
+        at, item_id = len(self.output), f"rs_{secrets.token_hex(12)}"
+        item: Json = {"id": item_id, "type": "reasoning", "summary": []}
+        yield self._event("response.output_item.added", output_index=at, item=item)
+        if step.text:
+            item["summary"] = [{"type": "summary_text", "text": step.text}]
+        if step.encrypted is not None:
+            item["encrypted_content"] = step.encrypted
+        self.output.append(item)
+        yield self._event("response.output_item.done", output_index=at, item=item)
+
+    def raw(self, step: Raw) -> Iterator[Event]:
+        """An event as another server would send it."""
+        yield {"sequence_number": next(self._numbers), **step.fields}
 
     def end(self, used: Usage) -> Iterator[Event]:
         """completed, with usage."""
@@ -77,7 +103,7 @@ class ResponsesVoice:
         elif step.how == "error":
             yield self._event("error", code="server_error", message=step.message, param=None)
         elif step.how == "incomplete":
-            why = {"reason": "max_output_tokens"}
+            why = {"reason": "max_output_tokens" if step.reason == "length" else step.reason}
             body = {**self.body("incomplete", used), "incomplete_details": why}
             yield self._event("response.incomplete", response=body)
 
@@ -113,6 +139,10 @@ class ResponsesVoice:
 
     def _event(self, kind: str, **rest: Any) -> Event:
         return {"type": kind, "sequence_number": next(self._numbers), **rest}
+
+
+def _refusal(text: str) -> Json:
+    return {"type": "refusal", "refusal": text}
 
 
 def _part(text: str) -> Json:

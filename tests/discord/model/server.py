@@ -11,7 +11,7 @@ from aiohttp import web
 
 from .chat import ChatVoice
 from .responses import ResponsesVoice
-from .steps import Answer, Call, End, Fail, Hang, Say, Step, Turn, Usage, steps_of
+from .steps import Answer, Call, End, Fail, Hang, Raw, Reason, Say, Step, Turn, Usage, steps_of
 from .wants import ModelRequest
 
 API_KEY = "sk-local-model"
@@ -166,6 +166,10 @@ class LocalModel:
             call_id = step.call_id or f"call_{secrets.token_hex(12)}"
             self.issued.append(call_id)
             yield from voice.call(step, call_id)
+        elif isinstance(step, Reason) and isinstance(voice, ResponsesVoice):
+            yield from voice.reason(step)
+        elif isinstance(step, Raw):
+            yield from voice.raw(step)
         elif isinstance(step, End):
             yield from voice.stop(step, used)
 

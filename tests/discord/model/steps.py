@@ -10,11 +10,12 @@ from .wants import ModelRequest
 
 @dataclass(frozen=True, kw_only=True)
 class Say:
-    """Text, streamed in pieces."""
+    """Text, streamed in pieces; a refusal is text of its own kind."""
 
     text: str
     pieces: tuple[str, ...]
     delay: float = 0.0
+    refusal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,23 @@ class Call:
     pieces: tuple[str, ...]
     call_id: str | None = None
     delay: float = 0.0
+    late: bool = False
+    """Responses: no event of its own, only in the output of `response.completed`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """A reasoning item of Responses; Chat Completions says nothing of it."""
+
+    encrypted: str | None
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """One event as a compatible server may send it: its fields, over those of the usual frame."""
+
+    fields: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +62,8 @@ class End:
 
     how: str
     message: str = ""
+    reason: str = "length"
+    """Why it is incomplete: `length` or `content_filter`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +83,14 @@ class Usage:
     reasoning: int = 0
 
 
-type Step = Say | Call | Fail | End | Hang | Usage
+type Step = Say | Call | Reason | Raw | Fail | End | Hang | Usage
 type Turn = Step | Sequence[Step]
 type Answer = Turn | Callable[[ModelRequest], Turn]
 
 
-def say(text: str, *, pieces: int = 3, delay: float = 0.0) -> Say:
+def say(text: str, *, pieces: int = 3, delay: float = 0.0, refusal: bool = False) -> Say:
     """Text in about `pieces` deltas, `delay` seconds before each."""
-    return Say(text=text, pieces=_split(text, pieces), delay=delay)
+    return Say(text=text, pieces=_split(text, pieces), delay=delay, refusal=refusal)
 
 
 def call(
@@ -80,10 +100,22 @@ def call(
     pieces: int = 3,
     delay: float = 0.0,
     call_id: str | None = None,
+    late: bool = False,
 ) -> Call:
     """A function call; a string is sent as it is, so that it can be malformed."""
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-    return Call(name=name, arguments=text, pieces=_split(text, pieces), delay=delay, call_id=call_id)
+    pieces_of = _split(text, pieces)
+    return Call(name=name, arguments=text, pieces=pieces_of, delay=delay, call_id=call_id, late=late)
+
+
+def reason(encrypted: str | None, text: str = "") -> Reason:
+    """What a reasoning model thought, as it is given to clients."""
+    return Reason(encrypted=encrypted, text=text)
+
+
+def raw(**fields: Any) -> Raw:
+    """An event that no helper here would make."""
+    return Raw(fields=fields)
 
 
 def fail(
@@ -117,9 +149,9 @@ def broken() -> End:
     return End(how="broken")
 
 
-def incomplete() -> End:
-    """`response.incomplete` (`finish_reason: length`): the model ran out of output tokens."""
-    return End(how="incomplete")
+def incomplete(reason: str = "length") -> End:
+    """`response.incomplete` (`finish_reason`): out of output tokens, or stopped by the `content_filter`."""
+    return End(how="incomplete", reason=reason)
 
 
 def hang(seconds: float | None = None) -> Hang:

@@ -84,7 +84,7 @@ class ModelRequest:
 
     def fault(self) -> str | None:
         """Why OpenAI would answer 400, or None."""
-        return self._unanswered() or self._tools() or self._roles()
+        return self._unanswered() or self._tools() or self._roles() or self._reasoning()
 
     def _unanswered(self) -> str | None:
         answered = self.outputs
@@ -128,6 +128,18 @@ class ModelRequest:
         roles = {"user", "assistant", "system", "developer", "tool", None}
         wrong = [each["role"] for each in self.items if each.get("role") not in roles]
         return f"Invalid value: {wrong[0]!r}." if wrong else None
+
+    def _reasoning(self) -> str | None:
+        """A reasoning item comes whole, for nothing was stored, and before what it led to."""
+        for n, each in enumerate(self.items):
+            if each.get("type") != "reasoning":
+                continue
+            if not each.get("encrypted_content"):
+                return f"Item with id '{each.get('id')}' not found: `store` is false."
+            after = self.items[n + 1] if n + 1 < len(self.items) else {}
+            if after.get("type") not in ("reasoning", "function_call") and after.get("role") != "assistant":
+                return f"Item '{each['id']}' of type 'reasoning' was provided without its following item."
+        return None
 
 
 def text_of(item: Json) -> str:
