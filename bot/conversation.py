@@ -6,7 +6,19 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bot.model import CallBegun, Finished, Message, Model, ModelError, Piece, Said, Text, ToolResult, Usage
+from bot.model import (
+    CallBegun,
+    Finished,
+    Message,
+    Model,
+    ModelError,
+    Piece,
+    Said,
+    Text,
+    ToolResult,
+    Usage,
+    Used,
+)
 from bot.tools import TOOLS, Toolbox
 from orchestrator import StoredFile
 
@@ -68,6 +80,7 @@ async def _listen(
 ) -> Said:
     finished: Finished | None = None
     record.rounds += 1
+    before = record.usage
     async with aclosing(model.turn(messages, TOOLS if tools else ())) as events:
         async for event in events:
             match event:
@@ -75,11 +88,12 @@ async def _listen(
                     await listener.piece(text)
                 case CallBegun():
                     await listener.code_is_coming()
+                case Used(usage=usage):
+                    record.usage = before + usage
                 case Finished():
                     finished = event
     if finished is None:
         raise ModelError("The model's answer broke off before its end: ask again.")
-    record.usage += finished.usage
     if finished.said.text or finished.said.calls:
         record.messages.append(finished.said)
     return finished.said

@@ -16,6 +16,7 @@ from bot.model.port import (
     ToolResult,
     ToolSpec,
     Usage,
+    Used,
 )
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "ToolResult",
     "ToolSpec",
     "Usage",
+    "Used",
     "connect",
 ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bot.model.adapter import Adapter, Heard, Json
-from bot.model.faults import broken, too_long
+from bot.model.faults import broken, filtered, too_long
 from bot.model.port import (
     CallBegun,
     Event,
@@ -19,6 +19,7 @@ from bot.model.port import (
     ToolResult,
     ToolSpec,
     Usage,
+    Used,
 )
 
 
@@ -45,11 +46,10 @@ class _Heard(Heard):
         self._text: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._reason: str | None = None
-        self._usage = Usage()
 
     def take(self, event: Any) -> Iterator[Event]:
         if event.usage is not None:
-            self._usage = _usage(event.usage)
+            yield Used(usage=_usage(event.usage))
         for choice in event.choices[:1]:
             self._reason = choice.finish_reason or self._reason
             if choice.delta.content:
@@ -73,6 +73,8 @@ class _Heard(Heard):
             raise broken()
         if self._reason == "length":
             raise too_long()
+        if self._reason == "content_filter":
+            raise filtered()
         calls = tuple(
             ToolCall(
                 call_id=call["id"] or f"call_{secrets.token_hex(8)}",
@@ -81,7 +83,7 @@ class _Heard(Heard):
             )
             for _, call in sorted(self._calls.items())
         )
-        return Finished(said=Said(text="".join(self._text), calls=calls), usage=self._usage)
+        return Finished(said=Said(text="".join(self._text), calls=calls))
 
 
 def _conversation(messages: Sequence[Message]) -> Iterator[Json]:

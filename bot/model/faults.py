@@ -65,3 +65,8 @@ def failed() -> ModelError:
 def too_long() -> ModelError:
     """The model stopped at its own limit."""
     return ModelError("The answer reached the model's length limit: ask for less at once.")
+
+
+def filtered() -> ModelError:
+    """The server's own filter stopped the answer."""
+    return ModelError("The answer was stopped by the model's content filter: ask in other words.")

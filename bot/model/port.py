@@ -101,14 +101,24 @@ class CallBegun:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Used:
+    """What the turn has cost so far, as soon as the API tells; the last figures of a turn stand.
+
+    An event of its own, so that a turn which then ends badly is booked as well. Where a stream breaks or is
+    cancelled before its API told any, there are none, and none are invented.
+    """
+
+    usage: Usage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
     """The last event of a turn that came whole."""
 
     said: Said
-    usage: Usage
 
 
-type Event = Piece | CallBegun | Finished
+type Event = Piece | CallBegun | Used | Finished
 
 
 class Model(Protocol):

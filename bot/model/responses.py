@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bot.model.adapter import Adapter, Heard, Json
-from bot.model.faults import broken, failed, too_long
+from bot.model.faults import broken, failed, filtered, too_long
 from bot.model.port import (
     CallBegun,
     Event,
     Finished,
     Message,
+    ModelError,
     Picture,
     Piece,
     Said,
@@ -18,6 +19,7 @@ from bot.model.port import (
     ToolResult,
     ToolSpec,
     Usage,
+    Used,
 )
 
 
@@ -43,10 +45,9 @@ class _Heard(Heard):
     def __init__(self) -> None:
         self._text: list[str] = []
         self._calls: list[ToolCall] = []
-        self._usage = Usage()
 
     def take(self, event: Any) -> Iterator[Event]:
-        if event.type == "response.output_text.delta":
+        if event.type in {"response.output_text.delta", "response.refusal.delta"}:
             self._text.append(event.delta)
             yield Piece(text=event.delta)
         elif event.type == "response.output_item.added" and event.item.type == "function_call":
@@ -54,18 +55,21 @@ class _Heard(Heard):
         elif event.type == "response.output_item.done" and event.item.type == "function_call":
             self._calls.append(_call(event.item))
         elif event.type == "response.completed":
-            self._usage = _usage(event.response.usage)
+            yield from _used(event.response)
             self.over = True
         elif event.type == "response.incomplete":
-            raise too_long()
-        elif event.type in {"response.failed", "error"}:
+            yield from _used(event.response)
+            raise _cut_off(event.response)
+        elif event.type == "response.failed":
+            yield from _used(event.response)
+            raise failed()
+        elif event.type == "error":
             raise failed()
 
     def finished(self) -> Finished:
         if not self.over:
             raise broken()
-        said = Said(text="".join(self._text), calls=tuple(self._calls))
-        return Finished(said=said, usage=self._usage)
+        return Finished(said=Said(text="".join(self._text), calls=tuple(self._calls)))
 
 
 def _items(message: Message) -> Iterator[Json]:
@@ -111,12 +115,20 @@ def _call(item: Any) -> ToolCall:
     return ToolCall(call_id=item.call_id, name=item.name, arguments=item.arguments)
 
 
-def _usage(usage: Any) -> Usage:
+def _cut_off(response: Any) -> ModelError:
+    why = getattr(response.incomplete_details, "reason", None)
+    return filtered() if why == "content_filter" else too_long()
+
+
+def _used(response: Any) -> Iterator[Used]:
+    usage = getattr(response, "usage", None)
     if usage is None:
-        return Usage()
+        return
     details = getattr(usage, "input_tokens_details", None)
-    return Usage(
-        prompt=usage.input_tokens or 0,
-        completion=usage.output_tokens or 0,
-        cached=getattr(details, "cached_tokens", 0) or 0,
+    yield Used(
+        usage=Usage(
+            prompt=usage.input_tokens or 0,
+            completion=usage.output_tokens or 0,
+            cached=getattr(details, "cached_tokens", 0) or 0,
+        )
     )
