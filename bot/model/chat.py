@@ -1,10 +1,10 @@
 """Chat Completions, which most compatible servers speak."""
 
-import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bot.model.adapter import Adapter, Heard, Json
+from bot.model.calls import Calls, as_object
 from bot.model.faults import broken, filtered, too_long
 from bot.model.port import (
     CallBegun,
@@ -15,7 +15,6 @@ from bot.model.port import (
     Piece,
     Said,
     Text,
-    ToolCall,
     ToolResult,
     ToolSpec,
     Usage,
@@ -44,29 +43,25 @@ class ChatModel(Adapter):
 class _Heard(Heard):
     def __init__(self) -> None:
         self._text: list[str] = []
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls = Calls()
         self._reason: str | None = None
 
     def take(self, event: Any) -> Iterator[Event]:
-        if event.usage is not None:
-            yield Used(usage=_usage(event.usage))
-        for choice in event.choices[:1]:
-            self._reason = choice.finish_reason or self._reason
-            if choice.delta.content:
-                self._text.append(choice.delta.content)
-                yield Piece(text=choice.delta.content)
-            for part in choice.delta.tool_calls or ():
-                yield from self._take_call(part)
+        # Compatible servers leave out, or send as null, whatever the client's types promise.
+        if (usage := getattr(event, "usage", None)) is not None:
+            yield Used(usage=_usage(usage))
+        for choice in (getattr(event, "choices", None) or ())[:1]:
+            self._reason = getattr(choice, "finish_reason", None) or self._reason
+            yield from self._take_delta(getattr(choice, "delta", None))
 
-    def _take_call(self, part: Any) -> Iterator[Event]:
-        begun = part.index not in self._calls
-        call = self._calls.setdefault(part.index, {"id": "", "name": "", "arguments": ""})
-        call["id"] = part.id or call["id"]
-        if part.function is not None:
-            call["name"] = part.function.name or call["name"]
-            call["arguments"] += part.function.arguments or ""
-        if begun:
-            yield CallBegun(name=call["name"])
+    def _take_delta(self, delta: Any) -> Iterator[Event]:
+        for said in (getattr(delta, "content", None), getattr(delta, "refusal", None)):
+            if said:
+                self._text.append(said)
+                yield Piece(text=said)
+        for part in getattr(delta, "tool_calls", None) or ():
+            if (name := self._calls.take(part)) is not None:
+                yield CallBegun(name=name)
 
     def finished(self) -> Finished:
         if self._reason is None:
@@ -75,15 +70,7 @@ class _Heard(Heard):
             raise too_long()
         if self._reason == "content_filter":
             raise filtered()
-        calls = tuple(
-            ToolCall(
-                call_id=call["id"] or f"call_{secrets.token_hex(8)}",
-                name=call["name"],
-                arguments=call["arguments"],
-            )
-            for _, call in sorted(self._calls.items())
-        )
-        return Finished(said=Said(text="".join(self._text), calls=calls))
+        return Finished(said=Said(text="".join(self._text), calls=tuple(self._calls.whole())))
 
 
 def _conversation(messages: Sequence[Message]) -> Iterator[Json]:
@@ -117,7 +104,11 @@ def _said(said: Said) -> Json:
             {
                 "id": call.call_id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
+                # Chat templates of compatible servers parse them; what was wrong is said by the result.
+                "function": {
+                    "name": call.name,
+                    "arguments": "{}" if as_object(call.arguments) is None else call.arguments,
+                },
             }
             for call in said.calls
         ]
