@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from bot.memory import bare
 from bot.model import (
     CallBegun,
     Finished,
@@ -16,6 +17,7 @@ from bot.model import (
     Said,
     Text,
     ToolResult,
+    ToolSpec,
     Usage,
     Used,
 )
@@ -63,9 +65,11 @@ async def converse(
 
     Raises `ModelError` when the model gives no whole answer.
     """
-    for round_number in range(1, max_rounds + 1):
-        tools = TOOLS if round_number < max_rounds or max_rounds == 1 else ()
-        said = await _listen(model, [*messages, *record.messages], tools, record, listener)
+    # What a model thought belongs to its turn; in a conversation that is kept here it may still be there.
+    asked = [replace(each, items=()) if isinstance(each, Said) else each for each in messages]
+    for record.rounds in range(1, max_rounds + 1):
+        tools = TOOLS if record.rounds < max_rounds or max_rounds == 1 else ()
+        said = await _round(model, asked, tools, record, listener)
         if not said.calls:
             if not said.text.strip():
                 raise ModelError("The model gave an empty answer: ask again, in other words.")
@@ -75,13 +79,29 @@ async def converse(
     raise ModelError(f"The model was stopped after {max_rounds} rounds of tool calls: ask for less at once.")
 
 
+async def _round(
+    model: Model, asked: list[Message], tools: Sequence[ToolSpec], record: Record, listener: Listener
+) -> Said:
+    """Ask once; and again with bare messages where the server refuses what not every model can take.
+
+    A picture that is damaged, or a model that has no eyes, must not cost what was computed until then.
+    """
+    try:
+        return await _listen(model, [*asked, *record.messages], tools, record, listener)
+    except ModelError as error:
+        plain, added = list(map(bare, asked)), list(map(bare, record.messages))
+        if not error.refused or (plain, added) == (asked, record.messages):
+            raise
+    asked[:], record.messages[:] = plain, added
+    return await _listen(model, [*asked, *record.messages], tools, record, listener)
+
+
 async def _listen(
-    model: Model, messages: Sequence[Message], tools: Sequence[object], record: Record, listener: Listener
+    model: Model, messages: Sequence[Message], tools: Sequence[ToolSpec], record: Record, listener: Listener
 ) -> Said:
     finished: Finished | None = None
-    record.rounds += 1
     before = record.usage
-    async with aclosing(model.turn(messages, TOOLS if tools else ())) as events:
+    async with aclosing(model.turn(messages, tools)) as events:
         async for event in events:
             match event:
                 case Piece(text=text):

@@ -1,6 +1,12 @@
-"""A conversation as rows, and cut to the model's window. Pictures are not kept: files outlive them."""
+"""A conversation as rows, and cut to the model's window.
 
+Pictures are not kept, for files outlive them. Neither is what a model thought: it is opaque, so that nobody
+could be shown what is kept of them, and another model, which a person may choose at any time, refuses it.
+"""
+
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bot.model import Message, Said, Text, ToolCall, ToolResult
@@ -10,6 +16,7 @@ type Json = dict[str, Any]
 _BYTES_A_TOKEN = 3
 _PICTURE_TOKENS = 1_000
 _OVERHEAD = 8
+_UNSEEN = "The pictures could not be shown to you."
 
 
 def dumped(messages: Sequence[Message]) -> list[Json]:
@@ -50,6 +57,8 @@ def tokens(message: Message) -> int:
     match message:
         case Text(text=text, pictures=pictures):
             return _estimate(text) + _PICTURE_TOKENS * len(pictures)
+        case Said(items=items) if items:
+            return _estimate(json.dumps(items))
         case Said(text=text, calls=calls):
             return _estimate(text) + sum(_estimate(call.name + call.arguments) for call in calls)
         case ToolResult(output=output, pictures=pictures):
@@ -58,6 +67,19 @@ def tokens(message: Message) -> int:
 
 def _estimate(text: str) -> int:
     return _OVERHEAD + -(-len(text.encode("utf-8", "replace")) // _BYTES_A_TOKEN)
+
+
+def bare(message: Message) -> Message:
+    """A message as every model can take it: no pictures, and it says so, and no items of one API."""
+    match message:
+        case Text(text=text, pictures=pictures) if pictures:
+            return replace(message, text=f"{text}\n\n({_UNSEEN})", pictures=())
+        case ToolResult(output=output, pictures=pictures) if pictures:
+            seen = {**json.loads(output), "pictures": _UNSEEN}
+            return replace(message, output=json.dumps(seen, ensure_ascii=False), pictures=())
+        case Said(items=items) if items:
+            return replace(message, items=())
+    return message
 
 
 def trimmed(history: Sequence[Message], room: int) -> tuple[list[Message], int]:

@@ -17,6 +17,8 @@ _BY_STATUS = {
     413: "The conversation is too large for the model's server: start over with /reset.",
     429: "The model's server is busy or its quota is used up: ask again in a minute.",
 }
+_REFUSALS = frozenset({400, 404, 413, 415, 422})
+"""How servers answer what they cannot take; some say 404 where a model has no eyes."""
 
 
 @asynccontextmanager
@@ -32,7 +34,8 @@ async def in_one_sentence() -> AsyncIterator[None]:
         ) from error
     except openai.APIStatusError as error:
         ours = f"The model's server has a fault (HTTP {error.status_code}): ask again."
-        raise ModelError(_BY_STATUS.get(error.status_code, ours)) from error
+        refused = error.status_code in _REFUSALS
+        raise ModelError(_BY_STATUS.get(error.status_code, ours), refused=refused) from error
     except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
         # ValueError: an answer that is no JSON, or a value that pydantic refuses.
         raise broken() from error

@@ -7,7 +7,14 @@ from typing import Any, Protocol
 
 
 class ModelError(Exception):
-    """The model gave no whole answer; `str(error)` is one sentence for the person who asked."""
+    """The model gave no whole answer; `str(error)` is one sentence for the person who asked.
+
+    `refused`: the server did not take the request as it was, and may take it with less in it.
+    """
+
+    def __init__(self, sentence: str, *, refused: bool = False) -> None:
+        super().__init__(sentence)
+        self.refused = refused
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +50,15 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
-    """One turn of the model: words, then calls."""
+    """One turn of the model: words, then calls.
+
+    `items` is the same as its API said it, where that is more, such as what a reasoning model thought:
+    opaque, and sent back instead of words and calls while this question is answered, not remembered beyond it.
+    """
 
     text: str
     calls: tuple[ToolCall, ...] = ()
+    items: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,11 @@ from bot.model.port import (
 
 
 class ResponsesModel(Adapter):
-    """A model behind `/responses`. Nothing is stored there: the whole conversation is sent each time."""
+    """A model behind `/responses`. Nothing is stored there: the whole conversation is sent each time.
+
+    What a reasoning model thought comes encrypted by default. It is not asked for (`include`): models that do
+    not reason, and servers that do not know the word, refuse the request for it.
+    """
 
     def _heard(self) -> Heard:
         return _Heard()
@@ -45,6 +49,9 @@ class _Heard(Heard):
     def __init__(self) -> None:
         self._text: list[str] = []
         self._calls: list[ToolCall] = []
+        self._items: list[Json] = []
+        self._more = False
+        """Whether the items say what words and calls do not."""
 
     def take(self, event: Any) -> Iterator[Event]:
         if event.type in {"response.output_text.delta", "response.refusal.delta"}:
@@ -52,10 +59,11 @@ class _Heard(Heard):
             yield Piece(text=event.delta)
         elif event.type == "response.output_item.added" and event.item.type == "function_call":
             yield CallBegun(name=event.item.name)
-        elif event.type == "response.output_item.done" and event.item.type == "function_call":
-            self._calls.append(_call(event.item))
+        elif event.type == "response.output_item.done":
+            self._keep(event.item)
         elif event.type == "response.completed":
             yield from _used(event.response)
+            yield from self._take_late(event.response)
             self.over = True
         elif event.type == "response.incomplete":
             yield from _used(event.response)
@@ -69,23 +77,45 @@ class _Heard(Heard):
     def finished(self) -> Finished:
         if not self.over:
             raise broken()
-        return Finished(said=Said(text="".join(self._text), calls=tuple(self._calls)))
+        items = tuple(self._items) if self._more else ()
+        return Finished(said=Said(text="".join(self._text), calls=tuple(self._calls), items=items))
+
+    def _keep(self, item: Any) -> None:
+        """Without the ids of words and calls: they would name what the server was told not to store."""
+        if item.type == "function_call":
+            call = ToolCall(call_id=item.call_id, name=item.name, arguments=item.arguments)
+            self._calls.append(call)
+            self._items.append(_call(call))
+        elif item.type == "message":
+            parts = (getattr(each, "text", None) or getattr(each, "refusal", None) for each in item.content)
+            text = "".join(filter(None, parts))
+            phase = {"phase": item.phase} if getattr(item, "phase", None) else {}
+            self._items.append({"role": "assistant", "content": text, **phase})
+            self._more |= bool(phase)
+        elif item.type == "reasoning" and getattr(item, "encrypted_content", None):
+            # One that is not encrypted is known to the server by its id alone, and it does not store any.
+            self._items.append(item.to_dict(mode="json", exclude_unset=True, exclude_none=True))
+            self._more = True
+
+    def _take_late(self, response: Any) -> Iterator[Event]:
+        """Calls that some servers name only at the end."""
+        known = {each.call_id for each in self._calls}
+        for item in getattr(response, "output", None) or ():
+            if item.type == "function_call" and item.call_id not in known:
+                yield CallBegun(name=item.name)
+                self._keep(item)
 
 
 def _items(message: Message) -> Iterator[Json]:
     match message:
         case Text(role=role, text=text, pictures=pictures):
             yield {"role": role, "content": _content(text, pictures)}
+        case Said(items=items) if items:
+            yield from (dict(each) for each in items)
         case Said(text=text, calls=calls):
             if text:
                 yield {"role": "assistant", "content": text}
-            for call in calls:
-                yield {
-                    "type": "function_call",
-                    "call_id": call.call_id,
-                    "name": call.name,
-                    "arguments": call.arguments,
-                }
+            yield from map(_call, calls)
         case ToolResult(call_id=call_id, output=output, pictures=pictures):
             yield {
                 "type": "function_call_output",
@@ -111,8 +141,13 @@ def _tool(spec: ToolSpec) -> Json:
     }
 
 
-def _call(item: Any) -> ToolCall:
-    return ToolCall(call_id=item.call_id, name=item.name, arguments=item.arguments)
+def _call(call: ToolCall) -> Json:
+    return {
+        "type": "function_call",
+        "call_id": call.call_id,
+        "name": call.name,
+        "arguments": call.arguments,
+    }
 
 
 def _cut_off(response: Any) -> ModelError:

@@ -132,6 +132,7 @@ async def test_rounds_are_bounded(model: LocalModel, toolbox: Toolbox, api: str,
         (cut(), "broke off before its end"),
         (broken(), "broke off before its end"),
         (incomplete(), "length limit"),
+        (incomplete("content_filter"), "content filter"),
     ],
 )
 async def test_a_bad_end_is_one_sentence(
