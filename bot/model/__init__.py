@@ -17,6 +17,7 @@ from bot.model.port import (
     ToolSpec,
     Usage,
     Used,
+    sound,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "Usage",
     "Used",
     "connect",
+    "sound",
 ]

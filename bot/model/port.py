@@ -6,6 +6,24 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 
+def sound(text: str) -> str:
+    """`text` as it can be sent and stored: half of a surrogate pair, which has no UTF-8, is replaced.
+
+    Models write them, and one that stayed in a conversation would make every later request of it fail. The
+    values below are sound from the beginning; halves that came apart in a stream find each other again.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _make_sound(value: object, *names: str) -> None:
+    for name in names:
+        object.__setattr__(value, name, sound(getattr(value, name)))
+
+
 class ModelError(Exception):
     """The model gave no whole answer; `str(error)` is one sentence for the person who asked.
 
@@ -38,6 +56,9 @@ class Text:
     text: str
     pictures: tuple[Picture, ...] = ()
 
+    def __post_init__(self) -> None:
+        _make_sound(self, "text")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolCall:
@@ -47,18 +68,24 @@ class ToolCall:
     name: str
     arguments: str
 
+    def __post_init__(self) -> None:
+        _make_sound(self, "call_id", "name", "arguments")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Said:
     """One turn of the model: words, then calls.
 
     `items` is the same as its API said it, where that is more, such as what a reasoning model thought:
-    opaque, and sent back instead of words and calls while this question is answered, not remembered beyond it.
+    opaque, and sent back instead of words and calls while this question is answered, not remembered longer.
     """
 
     text: str
     calls: tuple[ToolCall, ...] = ()
     items: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        _make_sound(self, "text")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +95,9 @@ class ToolResult:
     call_id: str
     output: str
     pictures: tuple[Picture, ...] = ()
+
+    def __post_init__(self) -> None:
+        _make_sound(self, "call_id", "output")
 
 
 type Message = Text | Said | ToolResult
@@ -103,6 +133,9 @@ class Piece:
     """The next piece of the model's words."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        _make_sound(self, "text")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

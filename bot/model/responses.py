@@ -1,5 +1,6 @@
 """The Responses API: items in, typed events out."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from bot.model.port import (
     ToolSpec,
     Usage,
     Used,
+    sound,
 )
 
 
@@ -90,11 +92,12 @@ class _Heard(Heard):
             parts = (getattr(each, "text", None) or getattr(each, "refusal", None) for each in item.content)
             text = "".join(filter(None, parts))
             phase = {"phase": item.phase} if getattr(item, "phase", None) else {}
-            self._items.append({"role": "assistant", "content": text, **phase})
+            self._items.append({"role": "assistant", "content": sound(text), **phase})
             self._more |= bool(phase)
         elif item.type == "reasoning" and getattr(item, "encrypted_content", None):
             # One that is not encrypted is known to the server by its id alone, and it does not store any.
-            self._items.append(item.to_dict(mode="json", exclude_unset=True, exclude_none=True))
+            kept = item.to_dict(mode="json", exclude_unset=True, exclude_none=True)
+            self._items.append(json.loads(sound(json.dumps(kept, ensure_ascii=False))))
             self._more = True
 
     def _take_late(self, response: Any) -> Iterator[Event]:
