@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
+from bot.traces import trace
 from orchestrator import ExecutionResult, Sandglass, SandglassError, StoredFile
 
-_KEPT = 8_000
-"""Characters of each stream that a model is shown, half from the head and half from the tail."""
+log = structlog.get_logger(__name__)
+
+KEPT = 8_000
+"""Characters of each stream or text that a model is shown, half from the head and half from the tail."""
+_LISTED = 100
+_SKIPPED = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +60,9 @@ async def execute(
             result = result.model_copy(update={"failed_packages": (*result.failed_packages, *failed)})
     except SandglassError as error:
         fault = str(error)
+    except Exception as error:  # noqa: BLE001  (whoever saw it begin has to see an end of it)
+        log.error("execution not served", execution_id=execution_id, **trace(error))
+        fault = "Something went wrong on our side: run it again."
     return Run(
         execution_id=execution_id, owner=owner, code=code, result=result, fault=fault, packages_hint=hint
     )
@@ -81,7 +91,7 @@ def told(run: Run) -> str:
     """The JSON that a model gets."""
     result = run.result
     if result is None:
-        return json.dumps({"error": run.fault})
+        return json.dumps({"error": run.fault}, ensure_ascii=False)
     said: dict[str, Any] = {
         "execution_id": run.execution_id,
         "outcome": str(result.outcome),
@@ -92,14 +102,27 @@ def told(run: Run) -> str:
         "output_bytes": result.output_bytes,
         "error_bytes": result.error_bytes,
         "seconds": round(result.execution_time, 3),
-        "files": [file_facts(each) for each in result.generated_files],
-        "skipped_files": [each.model_dump() for each in result.skipped_files],
+        **listed_files(result.generated_files),
+        **_counted(
+            "skipped_files",
+            [each.model_dump() for each in result.skipped_files[:_SKIPPED]],
+            len(result.skipped_files),
+        ),
         "installed_packages": list(result.installed_packages),
         "failed_packages": list(result.failed_packages),
     }
     if run.packages_hint is not None:
         said["packages_hint"] = run.packages_hint
     return json.dumps(said, ensure_ascii=False)
+
+
+def listed_files(files: Sequence[StoredFile]) -> dict[str, Any]:
+    """The first hundred, and how many more there are."""
+    return _counted("files", [file_facts(each) for each in files[:_LISTED]], len(files))
+
+
+def _counted(key: str, told: list[dict[str, Any]], of: int) -> dict[str, Any]:
+    return {key: told} if of == len(told) else {key: told, f"more_{key}": of - len(told)}
 
 
 def file_facts(file: StoredFile) -> dict[str, Any]:
@@ -114,9 +137,12 @@ def file_facts(file: StoredFile) -> dict[str, Any]:
     }
 
 
-def shortened(text: str, kept: int = _KEPT) -> str:
+def shortened(text: str, kept: int = KEPT) -> str:
     """Head and tail of a long text, with the number of characters left out between them."""
-    if len(text) <= kept:
-        return text
+    return text if len(text) <= kept else abridged(text, text, len(text), kept)
+
+
+def abridged(head: str, tail: str, characters: int, kept: int = KEPT) -> str:
+    """The same of a text of so many characters, of which only a head and a tail are at hand."""
     half = kept // 2
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+    return f"{head[:half]}\n[... {characters - 2 * half} characters left out ...]\n{tail[-half:]}"

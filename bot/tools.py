@@ -1,13 +1,21 @@
 """The four tools that a model may call. The owner is whoever asked, never an argument."""
 
+import asyncio
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from bot.model import Picture, ToolCall, ToolResult, ToolSpec
-from bot.runs import Run, execute, file_facts, new_execution_id, shortened, told
+import structlog
+
+from bot.model import Picture, ToolCall, ToolResult, ToolSpec, sound
+from bot.reading import read_text
+from bot.runs import Run, execute, file_facts, listed_files, new_execution_id, told
+from bot.traces import trace
 from orchestrator import Sandglass, SandglassError, StoredFile
+
+log = structlog.get_logger(__name__)
 
 _SEEN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _SEEN_BYTES = 4_000_000
@@ -41,7 +49,10 @@ class Toolbox:
         try:
             output, pictures = await self._serve(call.name, _arguments(call.arguments))
         except (BadArgumentsError, SandglassError) as error:
-            output, pictures = json.dumps({"error": str(error)}), ()
+            output, pictures = _json({"error": str(error)}), ()
+        except Exception as error:  # noqa: BLE001  (a call without an answer makes every later request fail)
+            log.error("tool call not served", **trace(error))
+            output, pictures = _json({"error": "The tool failed for a reason of ours: go on without it."}), ()
         return ToolResult(call_id=call.call_id, output=output, pictures=pictures)
 
     async def _serve(self, name: str, values: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:
@@ -49,21 +60,17 @@ class Toolbox:
             return await self._execute(values)
         if name == "list_files":
             files = await self.orchestrator.list_user_files(self.owner)
-            return json.dumps({"files": [file_facts(each) for each in files]}), ()
+            return _json(listed_files(files)), ()
         if name == "read_file":
             return await self._read(_text(values, "file"))
         if name == "delete_file":
             gone = await self.orchestrator.delete_user_file(_text(values, "file"), self.owner)
-            return json.dumps({"deleted": file_facts(gone)}), ()
+            return _json({"deleted": file_facts(gone)}), ()
         raise BadArgumentsError(f"There is no tool {name[:80]!r}: use {', '.join(t.name for t in TOOLS)}.")
 
     async def _execute(self, values: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:
         code = _text(values, "code")
-        files, timeout = values.get("files"), values.get("timeout")
-        if files is not None and not (isinstance(files, list) and all(isinstance(f, str) for f in files)):
-            raise BadArgumentsError("'files' must be a list of file ids or names, or be left out.")
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
-            raise BadArgumentsError("'timeout' must be a number of seconds, or be left out.")
+        files, timeout = _files(values.get("files")), _seconds(values.get("timeout"))
         packages = _packages(values.get("packages"))
         execution_id = new_execution_id()
         await self.witness.began(execution_id, code)
@@ -72,7 +79,7 @@ class Toolbox:
             self.owner,
             code,
             execution_id=execution_id,
-            files=files or None,
+            files=files,
             timeout=timeout,
             packages=packages,
         )
@@ -84,16 +91,12 @@ class Toolbox:
         file = await self.orchestrator.get_file(ref, self.owner)
         facts = file_facts(file)
         if self._shown(file):
-            return json.dumps({**facts, "picture": "attached"}), await self._pictures([file])
+            return _json({**facts, "picture": "attached"}), await self._pictures([file])
         data = await self.orchestrator.load_file(file.file_id, self.owner)
-        try:
-            # A whole character may be cut at the end of the head; elsewhere it means that this is no text.
-            text = data[:32_000].decode("utf-8", "strict" if len(data) <= 32_000 else "ignore")
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text:
+        reading = await asyncio.to_thread(read_text, data)
+        if reading is None:
             raise BadArgumentsError(f"{file.filename!r} is no text: open it with execute_python.")
-        return json.dumps({**facts, "text": shortened(text)}, ensure_ascii=False), ()
+        return _json({**facts, **asdict(reading)}), ()
 
     def _shown(self, file: StoredFile) -> bool:
         return self.sees and file.media_type in _SEEN_TYPES and file.size <= _SEEN_BYTES
@@ -114,6 +117,8 @@ class Toolbox:
 def _arguments(text: str) -> Mapping[str, Any]:
     try:
         values = json.loads(text or "{}")
+    except RecursionError as error:
+        raise BadArgumentsError("The arguments are nested too deeply: send them flat.") from error
     except ValueError as error:
         raise BadArgumentsError(f"The arguments are no valid JSON ({error}): send them again.") from error
     if not isinstance(values, dict):
@@ -125,7 +130,24 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     value = values.get(name)
     if not isinstance(value, str) or not value.strip():
         raise BadArgumentsError(f"{name!r} must be a text that is not empty.")
-    return value
+    return sound(value)
+
+
+def _files(value: object) -> list[str] | None:
+    if not (value is None or (isinstance(value, list) and all(isinstance(each, str) for each in value))):
+        raise BadArgumentsError("'files' must be a list of file ids or names, or be left out.")
+    return [sound(each) for each in value or ()] or None
+
+
+def _seconds(value: object) -> float | None:
+    if value is None:
+        return None
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return value
+    except OverflowError:
+        pass  # an integer beyond every float
+    raise BadArgumentsError("'timeout' must be a number of seconds, or be left out.")
 
 
 def _packages(value: object) -> list[str]:
@@ -133,7 +155,11 @@ def _packages(value: object) -> list[str]:
         return []
     if not (isinstance(value, list) and all(isinstance(each, str) and len(each) <= 100 for each in value)):
         raise BadArgumentsError("'packages' must be a list of package names, or be left out.")
-    return value[:_MOST_PACKAGES]
+    return [sound(each) for each in value[:_MOST_PACKAGES]]
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False)
 
 
 def _schema(required: list[str], **properties: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Whom the model talks to in these tests, and how it is reached."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from bot.conversation import Record, converse
-from bot.model import Message, Model, Said, Text, ToolResult, connect
+from bot.model import Message, Model, Said, Text, ToolCall, ToolResult, connect
 from bot.runs import Run
 from bot.settings import BotSettings
 from bot.tools import Toolbox
@@ -71,3 +72,10 @@ def unanswered(messages: Sequence[Message]) -> set[str]:
 
 
 BOTH = pytest.mark.parametrize("api", ["responses", "chat"])
+
+
+async def served(toolbox: Toolbox, name: str, arguments: str) -> dict[str, object]:
+    """What a call is answered."""
+    result = await toolbox.answer(ToolCall(call_id="c", name=name, arguments=arguments))
+    assert result.call_id == "c"
+    return dict(json.loads(result.output))

@@ -10,10 +10,10 @@ import pytest
 from openai import AsyncStream
 
 from bot.conversation import Record, converse, files_note
-from bot.model import ModelError, Said, ToolCall, ToolResult, Usage
+from bot.model import ModelError, Said, ToolResult, Usage
 from bot.tools import TOOLS, Toolbox
 from orchestrator import Orchestrator, Settings, open_orchestrator
-from tests.bot.talks import ALICE, BOB, BOTH, QUESTION, Ears, Eyes, answered, connected, unanswered
+from tests.bot.talks import ALICE, BOB, BOTH, QUESTION, Ears, Eyes, answered, connected, served, unanswered
 from tests.discord.model import LocalModel, broken, call, cut, error, fail, failed, incomplete, say, usage
 from tests.discord.model.steps import Step
 
@@ -206,13 +206,6 @@ async def test_a_failure_in_the_second_round_keeps_the_first(
     assert len(record.messages) == 2
     assert not unanswered(record.messages)
     assert record.usage == Usage(prompt=10, completion=1)
-
-
-async def served(toolbox: Toolbox, name: str, arguments: str) -> dict[str, object]:
-    """What a call is answered."""
-    result = await toolbox.answer(ToolCall(call_id="c", name=name, arguments=arguments))
-    assert result.call_id == "c"
-    return dict(json.loads(result.output))
 
 
 @pytest.mark.parametrize(
