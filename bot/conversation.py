@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from bot.memory import bare
+from bot.memory import bare, fitted, room_in
 from bot.model import (
     CallBegun,
     Finished,
@@ -50,6 +50,8 @@ class Record:
     messages: list[Message] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     rounds: int = 0
+    left_out: int = 0
+    """How many messages of the conversation the window had no room for while the turn went on."""
 
 
 async def converse(
@@ -60,16 +62,18 @@ async def converse(
     listener: Listener,
     *,
     max_rounds: int,
+    window: int | None = None,
 ) -> None:
     """Let the model answer `messages`, adding to `record`; the last round has no tools.
 
+    Each request is made to fit into `window` tokens, tools and answer included; None means no bound.
     Raises `ModelError` when the model gives no whole answer.
     """
     # What a model thought belongs to its turn; in a conversation that is kept here it may still be there.
     asked = [replace(each, items=()) if isinstance(each, Said) else each for each in messages]
     for record.rounds in range(1, max_rounds + 1):
         tools = TOOLS if record.rounds < max_rounds or max_rounds == 1 else ()
-        said = await _round(model, asked, tools, record, listener)
+        said = await _round(model, asked, tools, record, listener, window=window)
         if not said.calls:
             if not said.text.strip():
                 raise ModelError("The model gave an empty answer: ask again, in other words.")
@@ -80,20 +84,37 @@ async def converse(
 
 
 async def _round(
-    model: Model, asked: list[Message], tools: Sequence[ToolSpec], record: Record, listener: Listener
+    model: Model,
+    asked: list[Message],
+    tools: Sequence[ToolSpec],
+    record: Record,
+    listener: Listener,
+    *,
+    window: int | None,
 ) -> Said:
     """Ask once; and again with bare messages where the server refuses what not every model can take.
 
     A picture that is damaged, or a model that has no eyes, must not cost what was computed until then.
     """
     try:
-        return await _listen(model, [*asked, *record.messages], tools, record, listener)
+        return await _listen(model, _request(asked, tools, record, window), tools, record, listener)
     except ModelError as error:
         plain, added = list(map(bare, asked)), list(map(bare, record.messages))
         if not error.refused or (plain, added) == (asked, record.messages):
             raise
     asked[:], record.messages[:] = plain, added
-    return await _listen(model, [*asked, *record.messages], tools, record, listener)
+    return await _listen(model, _request(asked, tools, record, window), tools, record, listener)
+
+
+def _request(
+    asked: Sequence[Message], tools: Sequence[ToolSpec], record: Record, window: int | None
+) -> list[Message]:
+    """Everything for the model, cut to the window where it has to be; the record keeps it whole."""
+    if window is None:
+        return [*asked, *record.messages]
+    messages, left_out = fitted(asked, record.messages, room_in(window, tools))
+    record.left_out = max(record.left_out, left_out)
+    return messages
 
 
 async def _listen(

@@ -9,13 +9,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot.model import Message, Said, Text, ToolCall, ToolResult
+from bot.model import Message, Said, Text, ToolCall, ToolResult, ToolSpec
+from bot.runs import shortened
 
 type Json = dict[str, Any]
 
 _BYTES_A_TOKEN = 3
 _PICTURE_TOKENS = 1_000
 _OVERHEAD = 8
+_ANSWER = 4_000
+_SHORTENED = (2_000, 200)
+"""Characters that are left of a tool's result when the window is full."""
+_CUT = "Shortened, for the window is full, and without its pictures: call again for what is needed."
 _UNSEEN = "The pictures could not be shown to you."
 
 
@@ -82,15 +87,77 @@ def bare(message: Message) -> Message:
     return message
 
 
+def room_in(window: int, tools: Sequence[ToolSpec]) -> int:
+    """Tokens that messages may have: the window without the tools' description and room for an answer."""
+    described = sum(_estimate(json.dumps([each.name, each.description, each.parameters])) for each in tools)
+    return window - described - min(_ANSWER, window // 8)
+
+
+def fitted(asked: Sequence[Message], added: Sequence[Message], room: int) -> tuple[list[Message], int]:
+    """`asked` and what the turn `added`, made to fit into `room`; and how many older messages that costs.
+
+    The turn's older tool results are shortened first, then the oldest questions go, then the newest results
+    are shortened, and at last older rounds of the turn go as a whole. System, question and newest calls stay.
+    """
+    rounds = list(added)
+    newest = max((n for n, each in enumerate(rounds) if isinstance(each, Said)), default=0)
+    over = _sum(asked) + _sum(rounds) - room
+    over = _shorten(rounds, range(newest), over)
+    kept, left_out = _without_oldest(asked, over)
+    over -= _sum(asked) - _sum(kept)
+    over = _shorten(rounds, range(newest, len(rounds)), over)
+    while over > 0 and newest:
+        end = next(n for n in range(1, newest + 1) if isinstance(rounds[n], Said))
+        over -= _sum(rounds[:end])
+        newest -= end
+        del rounds[:end]
+    return [*kept, *rounds], left_out
+
+
+def _sum(messages: Sequence[Message]) -> int:
+    return sum(tokens(each) for each in messages)
+
+
+def _shorten(rounds: list[Message], where: range, over: int) -> int:
+    """Shorten results from the oldest on, first a little, then much; what is still `over` is returned."""
+    whole = list(rounds)
+    for characters in _SHORTENED:
+        for n in where:
+            result = whole[n]
+            if over <= 0 or not isinstance(result, ToolResult):
+                continue
+            values = {"note": _CUT, "result": shortened(result.output, characters)}
+            shorter = replace(result, output=json.dumps(values, ensure_ascii=False), pictures=())
+            if (gain := tokens(rounds[n]) - tokens(shorter)) > 0:
+                rounds[n], over = shorter, over - gain
+    return over
+
+
+def _without_oldest(asked: Sequence[Message], over: int) -> tuple[list[Message], int]:
+    """Leave out whole questions before the last one; what the system says stays."""
+    if over <= 0:
+        return list(asked), 0
+    question = max((n for n, each in enumerate(asked) if _role(each) == "user"), default=0)
+    old = [n for n in range(question) if _role(asked[n]) != "system"]
+    history = [asked[n] for n in old]
+    _, left_out = trimmed(history, _sum(history) - over)
+    gone = set(old[:left_out])
+    return [each for n, each in enumerate(asked) if n not in gone], left_out
+
+
+def _role(message: Message) -> str | None:
+    return message.role if isinstance(message, Text) else None
+
+
 def trimmed(history: Sequence[Message], room: int) -> tuple[list[Message], int]:
     """The newest whole questions that fit into `room` tokens, and how many messages were left out.
 
     Cuts only before a person's message, so that no call is parted from its result.
     """
-    starts = [n for n, each in enumerate(history) if isinstance(each, Text) and each.role == "user"]
+    starts = [n for n, each in enumerate(history) if _role(each) == "user"]
     used, first = 0, len(history)
     for start in reversed(starts):
-        used += sum(tokens(each) for each in history[start:first])
+        used += _sum(history[start:first])
         if used > room:
             break
         first = start
