@@ -1,7 +1,7 @@
 """The tool loop: ask the model, serve its calls one by one, ask again, at most so many rounds."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -36,6 +36,14 @@ _SYSTEM = (
 _LISTED = 40
 
 
+type Gate = Callable[[], Awaitable[None]]
+"""Asked before each round and each call; raises `ModelError` where the conversation may not go on."""
+
+
+async def _open() -> None:
+    """The gate that stands open."""
+
+
 class Listener(Protocol):
     """Whoever shows the model's words while they come."""
 
@@ -64,6 +72,7 @@ async def converse(
     *,
     max_rounds: int,
     window: int | None = None,
+    gate: Gate = _open,
 ) -> None:
     """Let the model answer `messages`, adding to `record`; the last round has no tools.
 
@@ -73,13 +82,14 @@ async def converse(
     # What a model thought belongs to its turn; in a conversation that is kept here it may still be there.
     asked = [replace(each, items=()) if isinstance(each, Said) else each for each in messages]
     for record.rounds in range(1, max_rounds + 1):
+        await gate()
         tools = TOOLS if record.rounds < max_rounds or max_rounds == 1 else ()
         said = await _round(model, asked, tools, record, listener, window=window)
         if not said.calls:
             if not said.text.strip():
                 raise ModelError("The model gave an empty answer: ask again, in other words.")
             return
-        await _serve(said, toolbox, record, may_run=bool(tools))
+        await _serve(said, toolbox, record, gate, may_run=bool(tools))
         await listener.piece("\n\n")
     raise ModelError(f"The model was stopped after {max_rounds} rounds of tool calls: ask for less at once.")
 
@@ -141,12 +151,13 @@ async def _listen(
     return finished.said
 
 
-async def _serve(said: Said, toolbox: Toolbox, record: Record, *, may_run: bool) -> None:
-    """Answer every call of a turn, also those that a cancellation or the last round left over."""
+async def _serve(said: Said, toolbox: Toolbox, record: Record, gate: Gate, *, may_run: bool) -> None:
+    """Answer every call of a turn, also those that a cancellation, the gate or the last round left over."""
     open_calls = list(said.calls)
-    reason = "Stopped by the user." if may_run else "No more tool calls in this answer: answer in words."
+    reason = "The turn was ended before this call." if may_run else "No more calls here: answer in words."
     try:
         while open_calls and may_run:
+            await gate()
             record.messages.append(await toolbox.answer(open_calls[0]))
             open_calls.pop(0)
     finally:

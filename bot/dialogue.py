@@ -11,7 +11,7 @@ from bot import markdown, money
 from bot.answer import THINKING, Answer
 from bot.conversation import Record, converse
 from bot.delivery import file_limit
-from bot.model import Message, Model, ModelError, Said, Text
+from bot.model import Message, Model, ModelError, Said, Text, Usage
 from bot.policy import Who
 from bot.question import Prompt, Uploads, parent_of, prompt_for, store_uploads, words_of
 from bot.runs import execute, new_execution_id
@@ -72,6 +72,7 @@ class Dialogue:
         self._room = room
         self._parent: int | None = None
         self._asked_at = services.clock.now()
+        self._booked = Usage()
         self._answer = Answer(message, self._ours, services.edits, into=into)
         self._show = Show(
             services,
@@ -135,8 +136,7 @@ class Dialogue:
         self._services.warmer.coming(self._owner)
 
     async def _work(self) -> list[str]:
-        rules = await self._services.policy.rules()
-        if spent := await money.used_up(self._services.store, rules, self._who, self._services.clock.now()):
+        if spent := await self._budget_is_spent():
             return [f"💸 {spent}"]
         uploads = await store_uploads(self._services, self._message)
         refused = [f"⚠️ {each}" for each in uploads.refused]
@@ -144,7 +144,7 @@ class Dialogue:
         if model is None:
             return [*refused, *await self._without_model(uploads)]
         prompt = await prompt_for(self._services, self._message, self._me, uploads, room=self._room)
-        return [*refused, *_cut(prompt), *await self._with_model(model, prompt)]
+        return [*refused, *await self._with_model(model, prompt)]
 
     async def _with_model(self, model: Model, prompt: Prompt) -> list[str]:
         record = Record()
@@ -156,13 +156,32 @@ class Dialogue:
             sees=settings.model_sees,
         )
         try:
-            await converse(model, toolbox, prompt.messages, record, self, max_rounds=settings.max_rounds)
+            await converse(
+                model,
+                toolbox,
+                prompt.messages,
+                record,
+                self,
+                max_rounds=settings.max_rounds,
+                window=settings.model_window,
+                gate=lambda: self._may_go_on(record, model.name),
+            )
         except ModelError as error:
-            return [f"⚠️ {error}"]
+            return [*_cut(prompt, record), f"⚠️ {error}"]
         finally:
             # Also when stopped: what was said and done is remembered, and what was used is booked.
             await self._enter(prompt, record, model.name)
-        return []
+        return _cut(prompt, record)
+
+    async def _may_go_on(self, record: Record, model: str) -> None:
+        """Each round and each execution is paid for before the next: a turn may be eight of them."""
+        await self._book(record, model)
+        if spent := await self._budget_is_spent():
+            raise ModelError(spent)
+
+    async def _budget_is_spent(self) -> str | None:
+        rules = await self._services.policy.rules()
+        return await money.used_up(self._services.store, rules, self._who, self._services.clock.now())
 
     @unbroken
     async def _enter(self, prompt: Prompt, record: Record, model: str) -> None:
@@ -170,14 +189,20 @@ class Dialogue:
         if not record.messages or not isinstance(record.messages[-1], Said):
             exchange.append(Said(text=self._answer.text.strip()[-2_000:] or _NO_ANSWER))
         await self._remember(exchange)
-        if record.usage.prompt or record.usage.completion:
+        await self._book(record, model)
+
+    @unbroken
+    async def _book(self, record: Record, model: str) -> None:
+        """Enter into the ledger what was used since it was last done."""
+        used, self._booked = record.usage - self._booked, record.usage
+        if used.prompt or used.completion:
             await self._services.store.book(
                 user_id=self._message.author.id,
                 guild_id=self._who.guild,
                 at=self._services.clock.now(),
                 model=model,
-                usage=record.usage,
-                dollars=money.price(model, record.usage),
+                usage=used,
+                dollars=money.price(model, used),
             )
 
     async def _remember(self, exchange: Sequence[Message]) -> None:
@@ -218,8 +243,8 @@ def _in_line(place: int) -> str:
     return f"-# ⏳ one at a time: {place} before this one"
 
 
-def _cut(prompt: Prompt) -> list[str]:
+def _cut(prompt: Prompt, record: Record) -> list[str]:
     """The note that the model does not know all that was said."""
-    if prompt.left_out:
-        return [f"✂️ {prompt.left_out} older messages no longer fit and were left out"]
+    if left_out := prompt.left_out + record.left_out:
+        return [f"✂️ {left_out} older messages no longer fit and were left out"]
     return ["✂️ the beginning of this conversation is too far back and was left out"] if prompt.cut else []

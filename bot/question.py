@@ -10,11 +10,12 @@ import nextcord
 
 from bot.conversation import files_note, system_prompt
 from bot.markdown import name, one_line
-from bot.memory import tokens, trimmed
+from bot.memory import room_in, tokens, trimmed
 from bot.model import Message, Picture, Text
 from bot.render import size
 from bot.sending import UNSENT
 from bot.services import Services
+from bot.tools import TOOLS
 from bot.unbroken import unbroken
 from orchestrator import FileNotFoundOrExpired, FileTooLarge, SandglassError, StoredFile
 
@@ -113,8 +114,8 @@ async def prompt_for(
     question = Text(role="user", text="\n\n".join(filter(None, parts)), pictures=uploads.pictures)
     files = await services.orchestrator.list_user_files(reader)
     frame: Sequence[Message] = (system_prompt(), files_note(files), question)
-    window = services.settings.model_window - sum(tokens(each) for each in frame)
-    kept, left_out = trimmed(history.messages, window)
+    space = room_in(services.settings.model_window, TOOLS) - sum(tokens(each) for each in frame)
+    kept, left_out = trimmed(history.messages, space)
     return Prompt(
         messages=(frame[0], *kept, *frame[1:]), question=question, left_out=left_out, cut=history.cut
     )

@@ -127,6 +127,13 @@ class Usage:
             cached=self.cached + other.cached,
         )
 
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(
+            prompt=self.prompt - other.prompt,
+            completion=self.completion - other.completion,
+            cached=self.cached - other.cached,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:

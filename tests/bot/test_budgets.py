@@ -1,0 +1,43 @@
+"""A budget binds within a question as well, which may be eight rounds of many programs."""
+
+from pathlib import Path
+
+from tests.bot.conftest import OpenBot
+from tests.bot.test_turns import ended
+from tests.discord.model import LocalModel, call, say, usage
+from tests.discord.server import LocalDiscord
+
+
+async def test_a_turn_ends_when_its_tokens_are_spent(
+    discord: LocalDiscord, model: LocalModel, open_bot: OpenBot, tmp_path: Path
+) -> None:
+    """The first round spends them: its call is not served, no second round is asked for, and all is booked."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[budget.user]\ntokens = 50\n")
+    model.answer_with(lambda asked: [usage(prompt=60, completion=1), call("list_files")])
+    alice = discord.user("alice")
+    async with open_bot(policy=policy):
+        await alice.ask(discord.general, "go")
+        await discord.general.wait_for(
+            lambda m: "budget of 50 tokens is used up" in m.content and ended(m), 30
+        )
+        assert "61 tokens of 50" in (await alice.slash("usage")).message.content
+    assert len(model.requests) == 1
+
+
+async def test_a_turn_runs_no_more_programs_than_its_seconds_allow(
+    discord: LocalDiscord, model: LocalModel, open_bot: OpenBot, tmp_path: Path
+) -> None:
+    """Of two programs in one round the first spends the day's seconds, so that the second does not run."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[budget.user]\ncpu_seconds = 1\n")
+    busy = call("execute_python", {"code": "import time\ntime.sleep(1.2)\nprint('ran')"})
+    model.script([[busy, busy], say("never")])
+    alice = discord.user("alice")
+    async with open_bot(policy=policy) as bot:
+        await alice.ask(discord.general, "go")
+        await discord.general.wait_for(
+            lambda m: "budget of 1 seconds of computing is used up" in m.content and ended(m), 60
+        )
+        assert len(await bot.services.orchestrator.list_executions(alice.id)) == 1
+    assert len(model.requests) == 1
