@@ -14,7 +14,7 @@ from bot.delivery import file_limit
 from bot.model import Message, Model, ModelError, Said, Text, Usage
 from bot.policy import Who
 from bot.question import Prompt, Uploads, parent_of, prompt_for, store_uploads, words_of
-from bot.runs import execute, new_execution_id
+from bot.runs import run_before
 from bot.sending import UNSENT
 from bot.services import Services
 from bot.show import Show
@@ -220,10 +220,7 @@ class Dialogue:
         if code is None:
             stored = [f"📎 {len(uploads.told)} stored: code can read them"] if uploads.told else []
             return [*stored, _NO_MODEL.replace("```", "fenced ")]
-        execution_id = new_execution_id()
-        await self._show.began(execution_id, code)
-        run = await execute(self._services.orchestrator, self._owner, code, execution_id=execution_id)
-        await self._show.ended(run)
+        await run_before(self._show, self._services.orchestrator, self._owner, code)
         return []
 
     @unbroken

@@ -1,15 +1,17 @@
 """One execution as the bot speaks of it, and the part of it that a model is told."""
 
+import asyncio
 import json
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import structlog
 
 from bot.traces import trace
+from bot.unbroken import unbroken
 from orchestrator import ExecutionResult, Sandglass, SandglassError, StoredFile
 
 log = structlog.get_logger(__name__)
@@ -18,6 +20,8 @@ KEPT = 8_000
 """Characters of each stream or text that a model is shown, half from the head and half from the tail."""
 _LISTED = 100
 _SKIPPED = 20
+_LOOKS, _LOOK_AGAIN = 50, 0.1
+"""How often, and every how many seconds, the index is asked for the end of what was stopped."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +35,14 @@ class Run:
     fault: str | None = None
     packages_hint: str | None = None
     """Why packages that were asked for are not there, and what to do instead."""
+
+
+class Witness(Protocol):
+    """Whoever shows executions to people while the model goes on."""
+
+    async def began(self, execution_id: str, code: str) -> None: ...
+
+    async def ended(self, run: Run) -> None: ...
 
 
 def new_execution_id() -> str:
@@ -66,6 +78,57 @@ async def execute(
     return Run(
         execution_id=execution_id, owner=owner, code=code, result=result, fault=fault, packages_hint=hint
     )
+
+
+async def run_before(
+    witness: Witness,
+    orchestrator: Sandglass,
+    owner: str,
+    code: str,
+    *,
+    files: Sequence[str] | None = None,
+    timeout: float | None = None,
+    packages: Sequence[str] = (),
+) -> Run:
+    """Run code before a witness, from its beginning to what came of it, also where it is stopped."""
+    execution_id = new_execution_id()
+    try:
+        await witness.began(execution_id, code)
+        run = await execute(
+            orchestrator,
+            owner,
+            code,
+            execution_id=execution_id,
+            files=files,
+            timeout=timeout,
+            packages=packages,
+        )
+    except asyncio.CancelledError:
+        await _stopped(witness, orchestrator, Run(execution_id=execution_id, owner=owner, code=code))
+        raise
+    await witness.ended(run)
+    return run
+
+
+@unbroken
+async def _stopped(witness: Witness, orchestrator: Sandglass, run: Run) -> None:
+    """What it had printed and made until it was stopped is kept, counted and shown like that of any other."""
+    result = await _result_of(orchestrator, run.execution_id)
+    if result is not None:
+        await witness.ended(replace(run, result=result))
+
+
+async def _result_of(orchestrator: Sandglass, execution_id: str) -> ExecutionResult | None:
+    """What came of a stopped execution, which may still be ending elsewhere; None if it never ran."""
+    for _ in range(_LOOKS):
+        try:
+            execution = await orchestrator.get_execution(execution_id)
+        except SandglassError:
+            return None
+        if execution.state.is_terminal:
+            return execution.result if execution.started_at is not None else None
+        await asyncio.sleep(_LOOK_AGAIN)
+    return None
 
 
 async def _lacking(orchestrator: Sandglass, packages: Sequence[str]) -> tuple[tuple[str, ...], str | None]:

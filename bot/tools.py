@@ -5,13 +5,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from bot.model import Picture, ToolCall, ToolResult, ToolSpec, sound
 from bot.reading import read_text
-from bot.runs import Run, execute, file_facts, listed_files, new_execution_id, told
+from bot.runs import Witness, file_facts, listed_files, run_before, told
 from bot.traces import trace
 from orchestrator import Sandglass, SandglassError, StoredFile
 
@@ -21,14 +21,6 @@ _SEEN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _SEEN_BYTES = 4_000_000
 _SEEN_AT_ONCE = 4
 _MOST_PACKAGES = 20
-
-
-class Witness(Protocol):
-    """Whoever shows executions to people while the model goes on."""
-
-    async def began(self, execution_id: str, code: str) -> None: ...
-
-    async def ended(self, run: Run) -> None: ...
 
 
 class BadArgumentsError(Exception):
@@ -72,18 +64,15 @@ class Toolbox:
         code = _text(values, "code")
         files, timeout = _files(values.get("files")), _seconds(values.get("timeout"))
         packages = _packages(values.get("packages"))
-        execution_id = new_execution_id()
-        await self.witness.began(execution_id, code)
-        run = await execute(
+        run = await run_before(
+            self.witness,
             self.orchestrator,
             self.owner,
             code,
-            execution_id=execution_id,
             files=files,
             timeout=timeout,
             packages=packages,
         )
-        await self.witness.ended(run)
         made = run.result.generated_files if run.result else ()
         return told(run), await self._pictures(made)
 

@@ -41,3 +41,24 @@ async def test_a_turn_runs_no_more_programs_than_its_seconds_allow(
         )
         assert len(await bot.services.orchestrator.list_executions(alice.id)) == 1
     assert len(model.requests) == 1
+
+
+async def test_what_is_stopped_is_shown_and_paid_for(
+    discord: LocalDiscord, model: LocalModel, open_bot: OpenBot
+) -> None:
+    """Stopping the turn keeps what was printed and made until then, with its buttons, and costs its time."""
+    code = "print('so', 'far', flush=True)\nopen('half.txt', 'w').write('x')\nimport time\ntime.sleep(60)"
+    model.script([call("execute_python", {"code": code}), say("never")])
+    alice = discord.user("alice")
+    async with open_bot():
+        asked = await alice.ask(discord.general, "go")
+        await discord.general.wait_for(lambda m: "⏳ running" in m.content, 30)
+        answer = await discord.general.wait_for(lambda m: "thinking" in m.content, 5, after=asked)
+        await alice.click(answer, "Stop")
+        result = await discord.general.wait_for(lambda m: "cancelled" in m.content and m.files, 30)
+        assert "so far" in result.content
+        assert list(result.files) == ["half.txt"]
+        assert result.widget("Run again")
+        await discord.general.wait_for(lambda m: "⏹️ stopped" in m.content and ended(m), 20)
+        assert "0.0 s of computing" not in (await alice.slash("usage")).message.content
+    assert len(model.requests) == 1
