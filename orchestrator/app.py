@@ -346,15 +346,23 @@ class Orchestrator:
         return await self._links.open(token)
 
     async def delete_user_file(self, file_id: str, user_id: str | int) -> StoredFile:
-        """Delete one live file; raises `FileNotFoundOrExpired`."""
-        return await self._files.delete(file_id, checked_owner(user_id))
+        """Delete one live file; raises `FileNotFoundOrExpired`.
+
+        Its copy in the workspace goes with it, or after the program that runs there now.
+        """
+        owner = checked_owner(user_id)
+        file = await self._files.delete(file_id, owner)
+        await self._sweeper.end(owner)
+        return file
 
     async def clear_workspace(self, user_id: str | int) -> int:
         """Remove what lies in the owner's workspace and is no stored file; returns how many files that were.
 
-        Nothing while a program of the owner runs.
+        Nothing while a program of the owner runs. Whatever is on standby for the owner here is given up.
         """
-        return (await self._sweeper.clear(checked_owner(user_id))).files
+        owner = checked_owner(user_id)
+        await self._standbys.dismiss(owner)
+        return (await self._sweeper.clear(owner)).files
 
     async def extend_file(self, file_id: str, user_id: str | int, hours: float | None = None) -> StoredFile:
         """Let a file live `hours` from now, a whole lifetime where none are named; as `get_file` raises."""

@@ -164,6 +164,11 @@ class Standbys:
             freed += place.spec.limits.memory
             self._drop(owner)
 
+    async def dismiss(self, owner: str) -> None:
+        """Remove the owner's standby of this process; its container has left the workspace on return."""
+        if owner in self._places:
+            await asyncio.wait((self._drop(owner),))
+
     async def close(self) -> None:
         """Remove every standby."""
         for owner in tuple(self._places):
@@ -258,13 +263,14 @@ class Standbys:
             else:
                 place.reservation = reservation
 
-    def _drop(self, owner: str) -> None:
+    def _drop(self, owner: str) -> "asyncio.Task[None]":
         """Forget the owner's standby at once, and remove it in the background."""
         place = self._places.pop(owner)
         place.reservation.release()
         leaving = asyncio.create_task(self._remove(place))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+        return leaving
 
     async def _remove(self, place: _Place) -> None:
         place.making.cancel()

@@ -113,7 +113,7 @@ class SqlFiles:
     async def delete(self, ref: str, owner: str) -> StoredFile:
         """Delete one live file: the row is marked, then the bytes go, then the row.
 
-        A row that also knows a copy in a workspace stays marked, for the sweep to take both.
+        A row that also knows a copy in a workspace stays marked, for `Sweeper.end` to take both.
         """
         return await to_the_end(self._delete(ref, owner))
 

@@ -116,8 +116,28 @@ class Sweeper:
         return SweepReport(dry_run=this.dry_run, started_at=this.now, duration=duration, **counts)
 
     async def clear(self, owner: str) -> Leavings:
-        """Remove what is in a workspace and is no stored file; nothing while a program of its owner runs."""
-        return await self._leavings.clear(owner, self._clock.now(), dry_run=False)
+        """Remove what is in a workspace and is no stored file; nothing while a program of its owner runs.
+
+        A file that expired or was deleted is none either: its row goes with its copy.
+        """
+        removed = Leavings(files=await self.end(owner))
+        before = self._clock.now()
+        while True:  # a pass is bounded in time and in entries
+            leavings = await self._leavings.clear(owner, before, dry_run=False)
+            if not (leavings.files or leavings.directories):
+                return removed
+            removed.files += leavings.files
+            removed.directories += leavings.directories
+
+    async def end(self, owner: str) -> int:
+        """End what of an owner has expired or was deleted, as the next sweep would; how many copies went.
+
+        The names and copies of a workspace that a program is using are left to that sweep.
+        """
+        ended = sa.and_(files.c.owner == owner, has_ended(self._clock.now()))
+        async with self._database.session() as connection:
+            seqs = (await connection.scalars(sa.select(files.c.seq).where(ended))).all()
+        return sum([await self._expiry.end(seqs[at : at + BATCH]) for at in range(0, len(seqs), BATCH)])
 
     async def last_sweep(self) -> datetime | None:
         """When the newest sweep that was no dry run started, if there was one."""
