@@ -27,7 +27,11 @@ _PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_MS}",
     "PRAGMA journal_mode=WAL",
     "PRAGMA foreign_keys=ON",
+    # What is deleted is overwritten: nobody reads somebody's forgotten code out of free pages.
+    "PRAGMA secure_delete=ON",
 )
+_LOG_SECONDS = 2.0
+"""How long readers may keep the log from being emptied."""
 _DURABLE = "PRAGMA synchronous=FULL"
 """A committed result survives a power cut, not only a crash of ours."""
 _FLEETING = "PRAGMA synchronous=NORMAL"
@@ -75,6 +79,15 @@ class Database:
             async with self._turn, writers.begin() as connection:
                 yield connection
 
+    async def empty_log(self) -> bool:
+        """Move the write-ahead log into the file and cut it: it repeats what was there before a deletion.
+
+        False where somebody reads for too long; then a later checkpoint overwrites it.
+        """
+        with storage_faults(self.path):
+            async with self._turn:
+                return await to_the_end(asyncio.to_thread(_empty_log, self.path))
+
     async def at_head(self) -> bool:
         """True where the schema is the one that this code was written for."""
         async with self.session() as connection:
@@ -96,6 +109,13 @@ def _engine(path: Path, synchronous: str, connections: int) -> AsyncEngine:
     )
     _listen(engine.sync_engine, synchronous)
     return engine
+
+
+def _empty_log(path: Path) -> bool:
+    """On a connection of its own: whoever checkpoints must be in no transaction. Blocks."""
+    with closing(sqlite3.connect(path, timeout=_LOG_SECONDS, isolation_level=None)) as connection:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
 
 
 def upgrade(path: Path) -> bool:

@@ -250,10 +250,15 @@ class SqlExecutions:
             ) from error
 
     async def forget(self, owner: str) -> int:
-        """Delete every row of the owner that is terminal, with its code and output; how many there were."""
+        """Delete every row of the owner that is terminal, with its code and output; how many there were.
+
+        No byte of them is left in the file, nor in its log unless somebody else holds that up.
+        """
         over = (executions.c.owner == owner) & executions.c.state.not_in(_UNFINISHED)
         async with self._database.begin() as connection:
-            return (await connection.execute(sa.delete(executions).where(over))).rowcount
+            count = (await connection.execute(sa.delete(executions).where(over))).rowcount
+        await self._database.empty_log()
+        return count
 
     async def _select(
         self, *conditions: sa.ColumnElement[bool], limit: int | None
