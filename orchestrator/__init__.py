@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.sandbox import Stream
     from orchestrator.domain.states import ExecutionState
     from orchestrator.domain.status import Bounds, InterpreterStatus
+    from orchestrator.erasure import Erasure, erase_owner
     from orchestrator.errors import (
         Fault,
         FileNotFoundOrExpired,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Attestation": "domain.attestation",
     "Bounds": "domain.status",
+    "Erasure": "erasure",
     "Execution": "domain.results",
     "ExecutionResult": "domain.results",
     "ExecutionState": "domain.states",
@@ -55,6 +57,7 @@ _HOMES = {
     "SweepReport": "domain.files",
     "SystemClock": "clock",
     "Timings": "domain.results",
+    "erase_owner": "erasure",
     "open_orchestrator": "app",
     "open_remote": "http.client",
     "settle": "steady",
@@ -64,6 +67,7 @@ _HOMES = {
 __all__ = [
     "Attestation",
     "Bounds",
+    "Erasure",
     "Execution",
     "ExecutionResult",
     "ExecutionState",
@@ -86,6 +90,7 @@ __all__ = [
     "SweepReport",
     "SystemClock",
     "Timings",
+    "erase_owner",
     "open_orchestrator",
     "open_remote",
     "settle",

@@ -373,10 +373,15 @@ class Orchestrator:
         by = None if hours is None else timedelta(hours=hours)
         return await self._files.extend(file_id, checked_owner(user_id), by)
 
-    async def list_executions(self, user_id: str | int | None = None, limit: int = 50) -> list[Execution]:
-        """The newest executions first, of one owner or of all."""
+    async def list_executions(
+        self, user_id: str | int | None = None, limit: int = 50, *, before: str | None = None
+    ) -> list[Execution]:
+        """The newest executions first, of one owner or of all; with `before`, those older than that one.
+
+        Raises `ExecutionNotFound` where nothing is known of `before`.
+        """
         owner = None if user_id is None else checked_owner(user_id)
-        return list(await self._executions.list(owner, limit))
+        return list(await self._executions.list(owner, limit, before=before))
 
     async def get_execution(self, execution_id: str) -> Execution:
         """One execution by id or unique prefix; raises `ExecutionNotFound`."""

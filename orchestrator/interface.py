@@ -85,8 +85,10 @@ class Sandglass(Protocol):
         """Let it live `hours` from now."""
         ...
 
-    async def list_executions(self, user_id: str | int | None = None, limit: int = 50) -> list[Execution]:
-        """The newest first, of one owner or of all."""
+    async def list_executions(
+        self, user_id: str | int | None = None, limit: int = 50, *, before: str | None = None
+    ) -> list[Execution]:
+        """The newest first, of one owner or of all; those older than `before`, to page through them."""
         ...
 
     async def get_execution(self, execution_id: str) -> Execution:

@@ -129,9 +129,11 @@ def _add_control(app: FastAPI, orchestrator: Orchestrator) -> None:
 
     @app.get("/v1/executions")
     async def list_executions(
-        owner: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+        owner: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        before: str | None = None,
     ) -> list[Execution]:
-        return await orchestrator.list_executions(owner, limit)
+        return await orchestrator.list_executions(owner, limit, before=before)
 
     @app.get("/v1/executions/{execution_id:path}/position")
     async def position(execution_id: str) -> int:

@@ -182,10 +182,13 @@ class RemoteOrchestrator:
         """See `Orchestrator.extend_file`."""
         return await self._ask(_FILE, "POST", _file(user_id, file_id, "/extend", hours=hours))
 
-    async def list_executions(self, user_id: str | int | None = None, limit: int = 50) -> list[Execution]:
+    async def list_executions(
+        self, user_id: str | int | None = None, limit: int = 50, *, before: str | None = None
+    ) -> list[Execution]:
         """See `Orchestrator.list_executions`; at most 1000."""
         owner = None if user_id is None else checked_owner(user_id)
-        return await self._ask(_EXECUTIONS, "GET", f"/v1/executions{wire.query(owner=owner, limit=limit)}")
+        query = wire.query(owner=owner, limit=limit, before=before)
+        return await self._ask(_EXECUTIONS, "GET", f"/v1/executions{query}")
 
     async def get_execution(self, execution_id: str) -> Execution:
         """See `Orchestrator.get_execution`."""

@@ -127,10 +127,21 @@ class SqlExecutions:
             raise _not_found(prefix)
         return found[0]
 
-    async def list(self, owner: str | None = None, limit: int = 50) -> Sequence[Execution]:
-        """The newest executions first, of one owner or of all, at most `limit`."""
+    async def list(
+        self, owner: str | None = None, limit: int = 50, *, before: str | None = None
+    ) -> Sequence[Execution]:
+        """The newest executions first, of one owner or of all, at most `limit`; with `before`, older ones.
+
+        Raises `ExecutionNotFound` where nothing is known of `before`.
+        """
         condition = sa.true() if owner is None else executions.c.owner == owner
-        return await self._select(condition, limit=limit)
+        if before is None:
+            return await self._select(condition, limit=limit)
+        last = sa.select(executions.c.seq).where(executions.c.execution_id == before).scalar_subquery()
+        found = await self._select(condition, executions.c.seq < last, limit=limit)
+        if not found:
+            await self.get(before)
+        return found
 
     async def unfinished(self) -> Sequence[Execution]:
         """Every row that is not terminal, oldest first."""
