@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, event, func, select
+from sqlalchemy import ColumnElement, delete, event, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
@@ -28,6 +28,9 @@ from bot.tables import (
 from bot.unbroken import unbroken
 
 _LONGEST_CHAIN = 200
+_NOBODY = 0
+"""Whose a thread is that was opened by somebody who wants to be forgotten."""
+_LEDGER = ("guild_id", "model", "prompt", "cached", "completion", "dollars", "cpu_seconds")
 _CONNECTIONS = 4
 """Each is a thread with a cache of pages; statements take a millisecond, and a crowd waits its turn."""
 
@@ -229,26 +232,38 @@ class Store:
         return Spent(tokens=tokens, dollars=dollars, cpu_seconds=seconds)
 
     @unbroken
-    async def export(self, user_id: int) -> dict[str, Any]:
-        """Everything that is remembered of a person, as JSON."""
+    async def export(
+        self, user_id: int, *, after: int | None = None, at_most: int | None = None
+    ) -> dict[str, Any]:
+        """Everything that is remembered of a person, as JSON; of the conversations `at_most`, oldest first.
+
+        With `after`, only conversations, those that follow this question.
+        """
+        asked = select(TurnRow).where(TurnRow.author_id == user_id, TurnRow.question_id > (after or 0))
         async with self._sessions() as session:
-            turns = (await session.scalars(select(TurnRow).where(TurnRow.author_id == user_id))).all()
-            ledger = (await session.scalars(select(LedgerRow).where(LedgerRow.user_id == user_id))).all()
-        figures = ("model", "prompt", "completion", "dollars", "cpu_seconds")
-        return {
-            "conversations": [
-                {"question_id": row.question_id, "at": row.created_at.isoformat(), "messages": row.exchange}
-                for row in turns
-            ],
-            "ledger": [
-                {"at": row.at.isoformat()} | {each: getattr(row, each) for each in figures} for row in ledger
-            ],
-            "model": await self.choice(user_id),
-        }
+            turns = (await session.scalars(asked.order_by(TurnRow.question_id).limit(at_most))).all()
+            page = {"conversations": [_conversation(row) for row in turns]}
+            if after is not None:
+                return page
+            choice = await session.get(ChoiceRow, user_id)
+            threads = await session.scalars(select(ThreadRow).where(ThreadRow.user_id == user_id))
+            resets = await session.scalars(select(ResetRow).where(ResetRow.user_id == user_id))
+            uploads = await session.scalars(select(UploadRow).where(_is_upload_of(user_id)))
+            ledger = await session.scalars(select(LedgerRow).where(LedgerRow.user_id == user_id))
+            return page | {
+                "model": choice.model if choice else None,
+                "threads": [row.thread_id for row in threads],
+                "resets": [{"channel_id": row.channel_id, "at": row.at.isoformat()} for row in resets],
+                "uploads": [_figures(row, "question_id", "attachment_id", "file_id") for row in uploads],
+                "ledger": [{"at": row.at.isoformat()} | _figures(row, *_LEDGER) for row in ledger],
+            }
 
     @unbroken
     async def erase(self, user_id: int) -> int:
-        """Forget a person's conversations and choices, not the ledger; return how many turns."""
+        """Forget a person's conversations and choices, not the ledger; return how many turns.
+
+        A thread of ours stays one, whoever opened it. No byte of what was said is left in the file.
+        """
         mine = select(TurnRow.question_id).where(TurnRow.author_id == user_id)
         async with self._sessions.begin() as session:
             count = await session.scalar(
@@ -256,9 +271,16 @@ class Store:
             )
             await session.execute(delete(MessageRow).where(MessageRow.question_id.in_(mine)))
             await session.execute(delete(UploadRow).where(UploadRow.question_id.in_(mine)))
+            await session.execute(delete(UploadRow).where(_is_upload_of(user_id)))
             await session.execute(delete(TurnRow).where(TurnRow.author_id == user_id))
             await session.execute(delete(ChoiceRow).where(ChoiceRow.user_id == user_id))
             await session.execute(delete(ResetRow).where(ResetRow.user_id == user_id))
+            await session.execute(
+                update(ThreadRow).where(ThreadRow.user_id == user_id).values(user_id=_NOBODY)
+            )
+        async with self._engine.connect() as connection:
+            # The log repeats what was there before; where somebody reads for too long, a later one cuts it.
+            await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         return count or 0
 
     async def _merge(self, row: Base) -> None:
@@ -278,6 +300,20 @@ def _history(newest_first: Sequence[TurnRow], reader: int | None) -> History:
     )
 
 
+def _conversation(row: TurnRow) -> dict[str, Any]:
+    at = row.created_at.isoformat()
+    return _figures(row, "question_id", "channel_id") | {"at": at, "messages": row.exchange}
+
+
+def _figures(row: Base, *names: str) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}
+
+
+def _is_upload_of(user_id: int) -> ColumnElement[bool]:
+    """By the id of the file, for a question that was never answered is not remembered."""
+    return UploadRow.file_id.startswith(f"{user_id}_", autoescape=True)
+
+
 @asynccontextmanager
 async def open_store(path: Path) -> AsyncIterator[Store]:
     """Open the file, made with its tables where it is missing."""
@@ -295,6 +331,7 @@ async def open_store(path: Path) -> AsyncIterator[Store]:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA busy_timeout=5000")
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
 
     try:
