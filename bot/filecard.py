@@ -1,6 +1,5 @@
 """A person's stored files as a list with a menu, and one file with what can be done to it."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,12 +96,6 @@ async def send_file(services: Services, interaction: nextcord.Interaction[Any], 
     text = "\n".join([render.file_line(file), *delivery.notes])
     parcels: Sequence[Parcel] = delivery.messages[0] if delivery.messages else ()
     await interaction.followup.send(text, files=as_files(parcels), ephemeral=True)
-
-
-async def send_json(interaction: nextcord.Interaction[Any], filename: str, data: bytes) -> None:
-    """A private file that was made just now."""
-    file = nextcord.File(io.BytesIO(data), filename)
-    await interaction.followup.send(file=file, ephemeral=True)
 
 
 def _actions(file: StoredFile) -> nextcord.ui.View:

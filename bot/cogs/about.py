@@ -2,16 +2,16 @@
 # nextcord leaves its decorators without types.
 # mypy: disable-error-code="untyped-decorator"
 
-import json
+import asyncio
 from typing import Any
 
 import nextcord
 from nextcord import slash_command
 
-from bot import markdown
-from bot.filecard import send_json
-from bot.interactions import user_of
+from bot import markdown, privacy
+from bot.interactions import limit_of, user_of
 from bot.services import Services
+from bot.show import as_files
 from bot.turns import Turns
 
 _HELP = """\
@@ -23,9 +23,9 @@ _HELP = """\
 `/status` how I am · `/usage` what you used today · `/privacy` export or erase what I remember
 Code runs in a container of its own without a network, {seconds:g} s at most unless asked for longer."""
 
-
-_EXPORTED = 1_000
-"""Executions; the service lists no more at once."""
+_PART = """\
+-# 📦 part {number} of {parts}: put together in this order they are a zip
+-# (`cat sandglass-export.zip.* > sandglass-export.zip`)"""
 
 
 class About(nextcord.ClientCog):
@@ -76,31 +76,18 @@ class About(nextcord.ClientCog):
     @privacy.subcommand(description="Get everything that I remember of you")
     async def export(self, interaction: nextcord.Interaction[Any]) -> None:
         await interaction.response.defer(ephemeral=True, with_message=True)
-        user_id = user_of(interaction)
-        known = await self._services.store.export(user_id)
-        files = await self._services.orchestrator.list_user_files(user_id)
-        ran = await self._services.orchestrator.list_executions(user_id, _EXPORTED)
-        known["executions"] = [each.model_dump(mode="json") for each in ran]
-        known["files"] = [each.model_dump(mode="json") for each in files]
-        text = json.dumps(known, ensure_ascii=False, indent=1)
-        await send_json(interaction, "sandglass-export.json", text.encode())
+        limit = limit_of(interaction)
+        async with privacy.exported(self._services, user_of(interaction)) as document:
+            parts = await asyncio.to_thread(document.parts, limit)
+            for number in range(parts):
+                part = await asyncio.to_thread(document.part, number, limit)
+                text = _PART.format(number=number + 1, parts=parts) if parts > 1 else ""
+                await interaction.followup.send(text, files=as_files([part]), ephemeral=True)
 
     @privacy.subcommand(description="Forget your conversations and programs, and delete your files")
     async def erase(self, interaction: nextcord.Interaction[Any]) -> None:
         await interaction.response.defer(ephemeral=True, with_message=True)
-        user_id = user_of(interaction)
-        for turn in reversed(self._turns.of_user(user_id)):
-            await self._turns.stop(turn)  # or it would be remembered at its end
-        turns = await self._services.store.erase(user_id)
-        files = await self._services.orchestrator.list_user_files(user_id)
-        for file in files:
-            await self._services.orchestrator.delete_user_file(file.file_id, user_id)
-        await self._services.orchestrator.clear_workspace(user_id)
-        runs = await self._services.orchestrator.forget_executions(user_id)
-        text = (
-            f"-# 🧹 {turns} questions and {runs} executions are forgotten, {len(files)} files deleted; "
-            "the day's figures stay"
-        )
+        text = await privacy.erase(self._services, self._turns, user_of(interaction))
         await interaction.followup.send(text, ephemeral=True)
 
 
