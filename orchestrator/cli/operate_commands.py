@@ -91,3 +91,15 @@ def _users_show(
     from orchestrator.cli.operate import users_show
 
     return users_show(owner, as_json=json)
+
+
+@users.command("erase")
+def _users_erase(
+    owner: Annotated[str, typer.Argument(metavar="ID", help="The owner.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: Json = False,
+) -> int:
+    """Forget an owner: files, workspace, code and output; exit 2 if a running program keeps some of it."""
+    from orchestrator.cli.erase import users_erase
+
+    return users_erase(owner, is_sure=yes, as_json=json)
