@@ -89,7 +89,7 @@ class Limits:
         limit, seconds = self.windows.get(template, USUAL)
         bucket = self._buckets.setdefault((template, major), Window(limit=limit, seconds=seconds))
         name = hashlib.sha256((template + (major if self.name_per_channel else "")).encode()).hexdigest()[:32]
-        self._fail_if_ordered(template, path)
+        self.fail_if_ordered(template, path)
         if exempt or not self.enforce:
             return {}
         wait = self._global.take(now)
@@ -107,7 +107,8 @@ class Limits:
         """Ordered failures that nothing has met yet."""
         return [order for order in self.ordered if order.times > 0]
 
-    def _fail_if_ordered(self, template: str, path: str) -> None:
+    def fail_if_ordered(self, template: str, path: str) -> None:
+        """Raise what the test ordered for such a request, if anything."""
         for order in self.ordered:
             if order.times > 0 and order.matches(template, path):
                 order.times -= 1

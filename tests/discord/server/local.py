@@ -9,12 +9,12 @@ from aiohttp import web
 from .clock import Clock
 from .gateway import INVALID, RECONNECT, Gateway
 from .interactions import Desk
-from .limits import Limits, Ordered
+from .limits import InjectedError, Limits, LostError, Ordered
 from .openapi import Checker
 from .people import Person
 from .picture import picture
 from .post import Post
-from .rest import PREFIX, Rest, Routes
+from .rest import PREFIX, Rest, Routes, hung_up
 from .routes_commands import Commands
 from .routes_interactions import Callbacks
 from .routes_messages import Messages
@@ -187,6 +187,12 @@ class LocalDiscord:
         self.limits.ordered.append(order)
 
     async def _download(self, request: web.Request) -> web.Response:
+        try:
+            self.limits.fail_if_ordered("", f"GET {request.path}")
+        except LostError:
+            return hung_up(request)
+        except InjectedError as fault:
+            return web.Response(status=fault.status)
         found = self.world.attachments.get(int(request.match_info["id"]))
         if found is None or found.filename != request.match_info["name"]:
             return web.Response(status=404, text="This content is no longer available.")

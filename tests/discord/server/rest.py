@@ -145,8 +145,9 @@ class Rest:
             injected = True
             answer = Answer(status=fault.status)
         except LostError:
-            return _hung_up(request)
+            return hung_up(request)
         self.requests.append(Seen(method=method, path=path, status=answer.status, json=body.json, at=at))
+        self._world.changed()
         self._checker.submit(
             Exchange(
                 method=method,
@@ -171,7 +172,7 @@ class Rest:
         return self._limits.admit(name, f"{route.method} {path}", major, exempt=exempt)
 
 
-def _hung_up(request: web.Request) -> web.Response:
+def hung_up(request: web.Request) -> web.Response:
     """Nothing arrives there: the line is cut first."""
     if request.transport is not None:
         request.transport.abort()
