@@ -20,6 +20,7 @@ from bot.tables import (
     LedgerRow,
     MessageRow,
     ResetRow,
+    ShownRow,
     Spent,
     ThreadRow,
     TurnRow,
@@ -85,6 +86,19 @@ class Store:
         )
         async with self._sessions() as session:
             found = await session.execute(query.order_by(MessageRow.message_id))
+            return [(channel, message) for channel, message in found]
+
+    @unbroken
+    async def shown(self, execution_id: str, channel_id: int, message_id: int) -> None:
+        """Note that a message of ours shows an execution."""
+        await self._merge(ShownRow(message_id=message_id, execution_id=execution_id, channel_id=channel_id))
+
+    @unbroken
+    async def shown_of(self, execution_id: str) -> list[tuple[int, int]]:
+        """(channel, message) of everything that shows an execution, oldest first."""
+        query = select(ShownRow.channel_id, ShownRow.message_id).where(ShownRow.execution_id == execution_id)
+        async with self._sessions() as session:
+            found = await session.execute(query.order_by(ShownRow.message_id))
             return [(channel, message) for channel, message in found]
 
     @unbroken
@@ -269,6 +283,8 @@ class Store:
             count = await session.scalar(
                 select(func.count()).select_from(TurnRow).where(TurnRow.author_id == user_id)
             )
+            written = select(MessageRow.message_id).where(MessageRow.question_id.in_(mine))
+            await session.execute(delete(ShownRow).where(ShownRow.message_id.in_(written)))
             await session.execute(delete(MessageRow).where(MessageRow.question_id.in_(mine)))
             await session.execute(delete(UploadRow).where(UploadRow.question_id.in_(mine)))
             await session.execute(delete(UploadRow).where(_is_upload_of(user_id)))

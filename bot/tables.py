@@ -59,6 +59,16 @@ class UploadRow(Base):
     file_id: Mapped[str] = mapped_column(String(200))
 
 
+class ShownRow(Base):
+    """A message of ours that shows an execution, or some of its files."""
+
+    __tablename__ = "shown"
+
+    message_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    execution_id: Mapped[str] = mapped_column(String(64), index=True)
+    channel_id: Mapped[int] = mapped_column(BigInteger)
+
+
 class LedgerRow(Base):
     """What one turn or execution has cost; never changed."""
 
