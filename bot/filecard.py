@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import nextcord
+import structlog
 
 from bot import markdown, render
 from bot.buttons import Action, buttons
-from bot.delivery import Parcel, pack
-from bot.interactions import limit_of, refuse, user_of
+from bot.caption import refused
+from bot.delivery import pack
+from bot.interactions import InteractionPlace, change, in_time, refuse, reply, user_of
+from bot.sending import UNSENT, insist
 from bot.services import Services
 from bot.show import as_files
+from bot.traces import trace
 from orchestrator import SandglassError, StoredFile
+
+log = structlog.get_logger(__name__)
 
 _PAGE = 10
 
@@ -59,43 +65,49 @@ async def clicked(
 ) -> None:
     """A click in a list or on a file; the owner is whoever clicks, so that a foreign id finds nothing."""
     user_id = user_of(interaction)
+    sandglass = services.orchestrator
     try:
         match action.verb:
             case "page":
-                text, view = await listing(services, user_id, int(action.target))
-                await interaction.response.edit_message(content=text, view=view)
+                work = listing(services, user_id, int(action.target))
+                await change(interaction, *await in_time(interaction, work, private=False))
             case "pick":
-                file = await services.orchestrator.get_file(values[0], user_id)
-                await interaction.response.send_message(
-                    render.file_line(file), view=_actions(file), ephemeral=True
-                )
+                file = await in_time(interaction, sandglass.get_file(values[0], user_id))
+                await reply(interaction, render.file_line(file), _actions(file))
             case "get":
                 await send_file(services, interaction, action.target)
             case "keep":
-                file = await services.orchestrator.extend_file(action.target, user_id)
-                await interaction.response.edit_message(content=render.file_line(file), view=_actions(file))
+                extended = sandglass.extend_file(action.target, user_id)
+                file = await in_time(interaction, extended, private=False)
+                await change(interaction, render.file_line(file), _actions(file))
             case "ask":
-                file = await services.orchestrator.get_file(action.target, user_id)
-                await interaction.response.edit_message(
-                    content=f"Delete {markdown.name(file.filename)} for ever?", view=_confirm(file.file_id)
-                )
+                file = await in_time(interaction, sandglass.get_file(action.target, user_id), private=False)
+                question = f"Delete {markdown.name(file.filename)} for ever?"
+                await change(interaction, question, _confirm(file.file_id))
             case "gone":
-                file = await services.orchestrator.delete_user_file(action.target, user_id)
-                text = f"-# 🗑️ {markdown.name(file.filename)} is deleted."
-                await interaction.response.edit_message(content=text, view=None)
+                deleted = sandglass.delete_user_file(action.target, user_id)
+                file = await in_time(interaction, deleted, private=False)
+                await change(interaction, f"-# 🗑️ {markdown.name(file.filename)} is deleted.", None)
     except SandglassError as error:
-        await refuse(interaction, str(error))
+        await refuse(interaction, markdown.prose(str(error))[: markdown.LIMIT])
 
 
 async def send_file(services: Services, interaction: nextcord.Interaction[Any], ref: str) -> None:
     """Give a file to its owner alone, zipped where that makes it fit; raises `FileNotFoundOrExpired`."""
     await interaction.response.defer(ephemeral=True, with_message=True)
     owner = str(user_of(interaction))
+    place = InteractionPlace(interaction, ephemeral=True)
     file = await services.orchestrator.get_file(ref, owner)
-    delivery = await pack(services.orchestrator, owner, [file], limit=limit_of(interaction))
-    text = "\n".join([render.file_line(file), *delivery.notes])
-    parcels: Sequence[Parcel] = delivery.messages[0] if delivery.messages else ()
-    await interaction.followup.send(text, files=as_files(parcels), ephemeral=True)
+    async with (
+        pack(services.orchestrator, owner, [file], limit=place.limit) as delivery,
+        delivery.loaded(delivery.messages[0] if delivery.messages else ()) as loaded,
+    ):
+        text = "\n".join([render.file_line(file), *delivery.kept, *delivery.notes, *loaded.lost])
+        try:
+            await insist(lambda: place.send(text, as_files(loaded.parcels), None))
+        except UNSENT as error:
+            log.warning("file not delivered", **trace(error))
+            await insist(lambda: place.send(refused(text), (), None))
 
 
 def _actions(file: StoredFile) -> nextcord.ui.View:

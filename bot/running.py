@@ -4,14 +4,20 @@ import asyncio
 from typing import Any
 
 import nextcord
+import structlog
 
 from bot import money
 from bot.interactions import InteractionPlace, refuse, user_of, who_asks
 from bot.model import Said, Text, ToolCall, ToolResult
 from bot.runs import Run, execute, new_execution_id, told
+from bot.sending import UNSENT
 from bot.services import Services
 from bot.show import Show
+from bot.traces import trace
 from bot.turns import TooManyError, Turn, Turns
+from bot.unbroken import unbroken
+
+log = structlog.get_logger(__name__)
 
 CODE_INPUT = "code"
 _MODAL_CODE = 4_000
@@ -24,7 +30,8 @@ async def run_code(
 ) -> None:
     """Defer, run the code as the person who asks, and show what came of it."""
     user_id = user_of(interaction)
-    await interaction.response.defer(with_message=True)
+    if not interaction.response.is_done():
+        await interaction.response.defer(with_message=True)
     rules = await services.policy.rules()
     if spent := await money.used_up(services.store, rules, who_asks(interaction), services.clock.now()):
         await interaction.followup.send(f"💸 {spent}")
@@ -36,18 +43,27 @@ async def run_code(
     place = InteractionPlace(interaction)
     show = Show(services, place, user_id=user_id, guild_id=interaction.guild_id, on_message=note)
 
+    @unbroken
+    async def ended(run: Run) -> None:
+        # What is shown is remembered, also when it is stopped in between.
+        await show.ended(run)
+        await _remember(services, interaction, run)
+
     async def work(turn: Turn) -> None:
         try:
             await turn.ready.wait()
             execution_id = new_execution_id()
             await show.began(execution_id, code)
             run = await execute(services.orchestrator, str(user_id), code, execution_id=execution_id)
+            await ended(run)
         except asyncio.CancelledError:
             if not await show.abandon():
-                await interaction.followup.send("-# ⏹️ stopped")
+                await _stopped(place)
             raise
-        await show.ended(run)
-        await _remember(services, interaction, run)
+        except Exception:
+            # Whatever it is, and whoever reports it: nothing may say for ever that this runs.
+            await show.failed()
+            raise
 
     try:
         turn = turns.start(interaction.id, user_id, work)
@@ -56,6 +72,14 @@ async def run_code(
         return
     assert turn.task is not None
     await turn.task
+
+
+@unbroken
+async def _stopped(place: InteractionPlace) -> None:
+    try:
+        await place.send("-# ⏹️ stopped", (), None)
+    except UNSENT as error:
+        log.warning("end not shown", **trace(error))
 
 
 async def _remember(services: Services, interaction: nextcord.Interaction[Any], run: Run) -> None:

@@ -4,15 +4,19 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import nextcord
 import structlog
 
-from bot import buttons, markdown, render
-from bot.delivery import Delivery, Parcel, pack
+from bot import buttons
+from bot.caption import Caption, further, refused
+from bot.delivery import Parcel, pack
+from bot.interactions import token_is_dead
 from bot.runs import Run
+from bot.sending import UNSENT, insist
 from bot.services import Services
+from bot.traces import trace
 from bot.unbroken import unbroken
 from orchestrator import SandglassError
 
@@ -22,8 +26,9 @@ _PATIENCE = 1.0
 """Seconds before a running execution is announced; most end sooner."""
 _LOOK_AGAIN = 2.0
 """Seconds between two looks at the line; an edit of ours is never sooner after another."""
-_ROOM_FOR_NOTES = 1_800
 _RUNNING = "-# ⏳ running"
+_STOPPED = "-# ⏹️ stopped"
+_FAILED = "-# ⚠️ something went wrong on our side: run it again"
 
 
 class Place(Protocol):
@@ -58,10 +63,15 @@ class Show:
         self._on_message = on_message
         self._over = asyncio.Event()
         self._announcing: asyncio.Task[nextcord.Message | None] | None = None
+        self._announced: nextcord.Message | None = None
+        """The message that says that it runs, as long as it says so."""
+        self._told = False
 
     async def began(self, execution_id: str, code: str) -> None:  # noqa: ARG002  (the code is behind a button)
         """Announce the execution with a Stop button, unless it ends at once."""
         self._over = asyncio.Event()
+        self._told = False
+        self._announced = None
         self._announcing = asyncio.create_task(self._announce(execution_id, self._over))
 
     async def ended(self, run: Run) -> None:
@@ -70,7 +80,14 @@ class Show:
 
     @unbroken
     async def _end(self, run: Run) -> None:
-        announced = await self._announced()
+        await self._called_off()
+        self._told = True
+        try:
+            await self._book(run)
+        finally:
+            await self._deliver(run)
+
+    async def _book(self, run: Run) -> None:
         if run.result is not None:
             await self._services.store.book(
                 user_id=self._user_id,
@@ -78,22 +95,29 @@ class Show:
                 at=self._services.clock.now(),
                 cpu_seconds=run.result.execution_time,
             )
-        try:
-            await self._deliver(run, announced)
-        except nextcord.HTTPException as error:
-            # Whatever Discord refuses here must not cost the user the rest of the answer.
-            log.warning("result not delivered", execution_id=run.execution_id, status=error.status)
 
     async def abandon(self) -> bool:
-        """The execution was cancelled with its turn: say so where it was announced; False if it never was."""
-        announced = await self._announced()
-        if announced is None:
-            return False
-        try:
-            await announced.edit(content="-# ⏹️ stopped", view=None)
-        except nextcord.HTTPException as error:
-            log.warning("announcement not taken back", status=error.status)
-        return True
+        """The execution was cancelled with its turn: say so where it was announced.
+
+        False if nothing of it is to be seen. Once an end is told, nothing more happens.
+        """
+        return await self._take_back(_STOPPED)
+
+    async def failed(self) -> bool:
+        """The execution, or what we did with it, broke: as `abandon`, in other words."""
+        return await self._take_back(_FAILED)
+
+    @unbroken
+    async def _take_back(self, sign: str) -> bool:
+        await self._called_off()
+        if self._announced is not None:
+            self._told = True
+            try:
+                await _edit(self._announced, sign, (), None)
+            except UNSENT as error:
+                log.warning("announcement not taken back", **trace(error))
+            self._announced = None
+        return self._told
 
     async def _announce(self, execution_id: str, over: asyncio.Event) -> nextcord.Message | None:
         with suppress(TimeoutError):
@@ -102,11 +126,12 @@ class Show:
                 return None
         sign = await self._sign(execution_id)
         try:
+            # Once only: of two announcements, the one whose answer was lost would stay for ever.
             message = await self._place.send(sign, (), buttons.stop_run(execution_id))
-        except nextcord.HTTPException as error:
-            log.warning("execution not announced", status=error.status)
+        except UNSENT as error:
+            log.warning("execution not announced", **trace(error))
             return None
-        await self._on_message(message)
+        await self._note(message, execution_id)
         while sign != _RUNNING and not over.is_set():
             sign = await self._follow(message, execution_id, sign, over)
         return message
@@ -123,8 +148,8 @@ class Show:
         if now != sign:
             try:
                 await message.edit(content=now)
-            except nextcord.HTTPException as error:
-                log.warning("place in the line not shown", status=error.status)
+            except UNSENT as error:
+                log.warning("place in the line not shown", **trace(error))
         return now
 
     async def _sign(self, execution_id: str) -> str:
@@ -135,37 +160,86 @@ class Show:
             return _RUNNING
         return f"-# ⏳ queued: number {place} in the line" if place else _RUNNING
 
-    async def _announced(self) -> nextcord.Message | None:
-        """The announcement, if it was made or is being made; one that still waits is called off."""
+    async def _called_off(self) -> None:
+        """No announcement after this; the one that was made, or is being made, is known."""
         task, self._announcing = self._announcing, None
         self._over.set()
-        return None if task is None else await task
+        if task is not None:
+            self._announced = await task
 
-    async def _deliver(self, run: Run, announced: nextcord.Message | None) -> None:
-        inline, attached = render.output_of(run)
-        extra = [Parcel(filename="output.txt", data=attached)] if attached is not None else []
+    async def _deliver(self, run: Run) -> None:
+        """Message by message; what Discord refuses or loses of one costs neither the others nor the turn."""
         made = run.result.generated_files if run.result else ()
-        note = ""
-        try:
-            delivery = await pack(
-                self._services.orchestrator, run.owner, made, limit=self._place.limit, extra=extra
-            )
-        except SandglassError as error:
-            delivery, note = Delivery(messages=(), notes=()), f"-# ⚠️ {markdown.one_line(str(error))}"
-        head = "\n".join(filter(None, (render.status_line(run), inline, note)))
-        content = head
-        for line in delivery.notes:
-            if len(content) + len(line) < _ROOM_FOR_NOTES:
-                content += f"\n{line}"
-        content += f"\n{render.file_lines(made, markdown.LIMIT - len(content) - 1)}" if made else ""
-        first, *others = delivery.messages or ((),)
         view = buttons.after_run(run.execution_id) if run.result else None
-        if announced is None:
-            await self._on_message(await self._place.send(content, as_files(first), view))
-        else:
-            await announced.edit(content=content, files=as_files(first), attachments=[], view=view)
-        for group in others:
-            await self._on_message(await self._place.send("-# 📎 more files", as_files(group), None))
+        words = Caption(run)
+        sandglass, limit = self._services.orchestrator, self._place.limit
+        async with pack(sandglass, run.owner, made, limit=limit, extra=words.extra) as delivery:
+            first, *others = delivery.messages or ((),)
+            async with delivery.loaded(first) as loaded:
+                plain = words.without_files(delivery, loaded)
+                await self._bring(run, words.first(delivery, loaded), loaded.parcels, plain, view)
+            for items in others:
+                async with delivery.loaded(items) as loaded:
+                    text = further(loaded)
+                    await self._bring(run, text, loaded.parcels, refused(text))
+
+    async def _bring(
+        self,
+        run: Run,
+        text: str,
+        parcels: Sequence[Parcel],
+        plain: str,
+        view: nextcord.ui.View | None = None,
+    ) -> None:
+        """With its files, or where that does not succeed without them and in other words."""
+        try:
+            try:
+                await self._put(run.execution_id, text, parcels, view)
+            except UNSENT as error:
+                if not parcels:
+                    raise
+                log.warning("files not delivered", execution_id=run.execution_id, **trace(error))
+                await self._put(run.execution_id, plain, (), view)
+        except UNSENT as error:
+            log.warning("result not delivered", execution_id=run.execution_id, **trace(error))
+
+    async def _put(
+        self, execution_id: str, content: str, parcels: Sequence[Parcel], view: nextcord.ui.View | None
+    ) -> None:
+        """Into the announcement, or, where there is none or it is gone, into a message of its own."""
+        if self._announced is not None:
+            try:
+                await _edit(self._announced, content, parcels, view)
+            except nextcord.NotFound:
+                log.warning("announcement is gone", execution_id=execution_id)
+                self._announced = None
+            else:
+                self._announced = None
+                return
+        message = await insist(lambda: self._place.send(content, as_files(parcels), view))
+        await self._note(message, execution_id)
+
+    async def _note(self, message: nextcord.Message, execution_id: str) -> None:
+        await self._on_message(message)
+        await self._services.store.shown(execution_id, message.channel.id, message.id)
+
+
+async def _edit(
+    message: nextcord.Message, content: str, parcels: Sequence[Parcel], view: nextcord.ui.View | None
+) -> None:
+    """Change a message wholly; an answer to an interaction, whose time is over, through its channel."""
+
+    async def change(it: Any) -> None:
+        files = {"files": as_files(parcels)} if parcels else {}
+        await it.edit(content=content, attachments=[], view=view, **files)
+
+    try:
+        await insist(lambda: change(message))
+    except nextcord.HTTPException as error:
+        if not token_is_dead(error):
+            raise
+        known: Any = message.channel
+        await insist(lambda: change(known.get_partial_message(message.id)))
 
 
 def as_files(parcels: Sequence[Parcel]) -> list[nextcord.File]:
