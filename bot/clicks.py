@@ -1,18 +1,27 @@
 """Clicks and submitted forms. What they concern is in the custom id; who may is decided each time."""
 
+import asyncio
 import io
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import nextcord
+import structlog
 
 from bot import filecard, markdown
 from bot.buttons import Action
-from bot.interactions import moderates, refuse, user_of
+from bot.interactions import channel_of, in_time, moderates, refuse, user_of
 from bot.running import CODE_INPUT, CodeForm, fits_form, run_code
+from bot.sending import UNSENT, insist
 from bot.services import Services
+from bot.traces import trace
 from bot.turns import Turns
 from orchestrator import Execution, Refused
 
+log = structlog.get_logger(__name__)
+
+_LOOK_UP = 2.0
+"""Seconds for what a form needs to know: a form must be the first answer, and that within three."""
 _NOT_YOURS = "This is for its author and for moderators."
 
 
@@ -70,7 +79,7 @@ class Clicks:
     async def _kill(self, interaction: nextcord.Interaction[Any], execution_id: str) -> None:
         if await self._allowed(interaction, execution_id) is None:
             return
-        await interaction.response.defer()
+        await _silently(interaction)
         if not await self._services.orchestrator.cancel(execution_id):
             await refuse(interaction, "This execution has ended already.")
 
@@ -80,44 +89,77 @@ class Clicks:
             await run_code(self._services, self._turns, interaction, execution.code)
 
     async def _edit(self, interaction: nextcord.Interaction[Any], execution_id: str) -> None:
-        execution = await self._allowed(interaction, execution_id)
+        try:
+            async with asyncio.timeout(_LOOK_UP):
+                execution = await self._looked_up(interaction, execution_id)
+        except TimeoutError:
+            await refuse(interaction, "I am busy: try again in a moment.")
+            return
         if execution is None:
-            return
-        if not fits_form(execution.code):
+            await refuse(interaction, _NOT_YOURS)
+        elif not fits_form(execution.code):
             await refuse(interaction, "This code is too long for a form: take it with Code, then use /run.")
-            return
-        form = CodeForm(Action(verb="form", target=execution_id).custom_id, execution.code)
-        await interaction.response.send_modal(form)
+        else:
+            form = CodeForm(Action(verb="form", target=execution_id).custom_id, execution.code)
+            await interaction.response.send_modal(form)
 
     async def _code(self, interaction: nextcord.Interaction[Any], execution_id: str) -> None:
-        execution = await self._allowed(interaction, execution_id)
+        execution = await self._allowed(interaction, execution_id, private=True)
         if execution is None:
             return
         shown = markdown.block(execution.code, "python")
         as_it_is = shown == f"```python\n{execution.code}\n```"
         if len(shown) <= markdown.LIMIT and as_it_is:
-            await interaction.response.send_message(shown, ephemeral=True)
+            await interaction.send(shown, ephemeral=True)
         else:
             file = nextcord.File(io.BytesIO(execution.code.encode()), "code.py")
-            await interaction.response.send_message(file=file, ephemeral=True)
+            await interaction.send(file=file, ephemeral=True)
 
     async def _delete(self, interaction: nextcord.Interaction[Any], execution_id: str) -> None:
+        """Every message that shows it; the clicked one also where it is older than our list of them."""
         if await self._allowed(interaction, execution_id) is None:
             return
-        await interaction.response.defer()
-        await interaction.delete_original_message()
+        await _silently(interaction)
+        clicked = interaction.message
+        messages = await self._services.store.shown_of(execution_id)
+        for channel_id, message_id in messages:
+            if clicked is None or message_id != clicked.id:
+                message: Any = channel_of(interaction.client, channel_id).get_partial_message(message_id)
+                await _delete(message.delete)
+        await _delete(interaction.delete_original_message)
 
-    async def _allowed(self, interaction: nextcord.Interaction[Any], execution_id: str) -> Execution | None:
+    async def _allowed(
+        self, interaction: nextcord.Interaction[Any], execution_id: str, *, private: bool = False
+    ) -> Execution | None:
         """The execution, for its author and moderators; unknown and foreign sound the same."""
+        work = self._looked_up(interaction, execution_id)
+        execution = await in_time(interaction, work, private=private)
+        if execution is None:
+            await refuse(interaction, _NOT_YOURS)
+        return execution
+
+    async def _looked_up(self, interaction: nextcord.Interaction[Any], execution_id: str) -> Execution | None:
         try:
             execution = await self._services.orchestrator.get_execution(execution_id)
         except Refused:
-            execution = None
-        mine = execution is not None and execution.owner == str(user_of(interaction))
-        if execution is None or not (mine or await self._moderates(interaction)):
-            await refuse(interaction, _NOT_YOURS)
             return None
-        return execution
+        mine = execution.owner == str(user_of(interaction))
+        return execution if mine or await self._moderates(interaction) else None
 
     async def _moderates(self, interaction: nextcord.Interaction[Any]) -> bool:
         return moderates(interaction, await self._services.policy.rules())
+
+
+async def _silently(interaction: nextcord.Interaction[Any]) -> None:
+    """Acknowledge a click whose effect is answer enough."""
+    if not interaction.response.is_done():
+        await interaction.response.defer()
+
+
+async def _delete(delete: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await insist(delete)
+    except nextcord.NotFound:
+        return
+    except UNSENT as error:
+        log.warning("message not deleted", **trace(error))
