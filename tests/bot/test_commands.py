@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from bot.client import SandglassClient
+from orchestrator import Orchestrator
 from tests.bot.conftest import OpenBot
 from tests.discord.model import LocalModel, say
 from tests.discord.server import Channel, LocalDiscord, Message, Person
@@ -84,6 +88,110 @@ async def test_files_are_listed_completed_fetched_kept_and_deleted(
     await discord.world.until(lambda: "is deleted" in card.content or None, 5, "not deleted")
     gone = await alice.slash("download", file="sales.csv")
     await gone.wait_for(lambda m: "File not found or expired" in m.content)
+
+
+async def test_several_files_are_uploaded_in_one_command(discord: LocalDiscord, bot: SandglassClient) -> None:
+    """Each has its line: kept, too large before a byte is read, lost on its way; one private answer."""
+    alice = discord.user("alice")
+    discord.drop_next("GET /attachments/*/lost.txt", times=9)
+    asked = await alice.slash(
+        "upload",
+        channel=discord.general,
+        file=("a.txt", b"1"),
+        file2=("huge.bin", bytes(60_000_000)),
+        file3=("lost.txt", b"3"),
+        file10=("b.txt", b"2"),
+    )
+    answer = await asked.wait_for(lambda m: m.content, 30)
+    assert answer.ephemeral
+    assert len(asked.messages) == 1
+    lines = answer.content.split("\n")
+    assert [line.split("`")[1] for line in lines] == ["a.txt", "huge.bin", "lost.txt", "b.txt"]
+    assert "limit is 50.0 MB: not kept" in lines[1]
+    assert "Discord did not give it out" in lines[2]
+    kept = await bot.services.orchestrator.list_user_files(alice.id)
+    assert {each.filename for each in kept} == {"a.txt", "b.txt"}
+
+
+async def test_ten_files_with_the_longest_names_have_an_answer_that_fits(
+    discord: LocalDiscord, bot: SandglassClient
+) -> None:
+    """Whole lines, and that there are more."""
+    files: dict[str, Any] = {f"file{n or ''}": (f"{n:02}{'x' * 200}.txt", b"x") for n in (0, *range(2, 11))}
+    asked = await discord.user("alice").slash("upload", **files)
+    answer = await asked.wait_for(lambda m: m.content, 30)
+    assert len(answer.content) <= 2_000
+    assert len(await bot.services.orchestrator.list_user_files(discord.user("alice").id)) == 10
+
+
+async def test_what_is_completed_is_distinct_newest_first_and_begins_so_first(
+    discord: LocalDiscord, bot: SandglassClient
+) -> None:
+    """Two of the same name, size and minute are two choices; 25 at most, of 100 characters at most."""
+    alice = discord.user("alice")
+    kept = [
+        (await bot.services.orchestrator.upload_file(alice.id, b"x", name)).file_id
+        for name in ("data.csv", "old_data.csv", "data.csv", "x" * 300 + ".csv", "other.txt")
+    ]
+    found = await alice.autocomplete("download", "file", "DATA")
+    assert [each["value"] for each in found] == [kept[2], kept[0], kept[1]]
+    assert len({each["name"] for each in found}) == 3
+    for n in range(30):
+        await bot.services.orchestrator.upload_file(alice.id, b"x", f"{n:02}{'y' * 200}")
+    found = await alice.autocomplete("delete", "file", "")
+    assert len(found) == 25
+    assert all(len(each["name"]) <= 100 for each in found)
+
+
+@asynccontextmanager
+async def busy(bot: SandglassClient) -> AsyncIterator[None]:
+    """Neither the index nor the bot's store has a connection left: whoever asks them waits."""
+    assert isinstance(bot.services.orchestrator, Orchestrator)
+    async with AsyncExitStack() as stack:
+        for _ in range(8):
+            await stack.enter_async_context(bot.services.orchestrator.database.session())
+        for _ in range(4):
+            await stack.enter_async_context(bot.services.store._engine.connect())
+        yield
+
+
+async def test_whatever_is_slow_everything_answers_within_three_seconds(
+    discord: LocalDiscord, bot: SandglassClient
+) -> None:
+    """Deferred at once, and answered when it is known; a form that could not be opened says so."""
+    alice = discord.user("alice")
+    files = bot.services.orchestrator
+    for n in range(14):
+        stored = await files.upload_file(alice.id, b"x", f"f{n}.txt")
+    shown = await ran(alice, discord.general, "print('computed')")
+    listed = (await alice.slash("files")).message
+    card = (await alice.select(listed, "sg:pick", stored.file_id)).message
+    sure = (await alice.select(listed, "sg:pick", stored.file_id)).message
+    await alice.click(sure, "Delete")
+    await discord.world.until(lambda: "for ever?" in sure.content or None, 5, "not asked")
+    async with busy(bot):
+        asked = [
+            (await alice.slash("files", wait=False), "files**"),
+            (await alice.slash("delete", file="f3.txt", wait=False), "is deleted"),
+            (await alice.slash("usage", wait=False), "tokens"),
+            (await alice.slash("reset", wait=False), "forgotten"),
+            (await alice.slash("model", wait=False), "You talk to"),
+            (await alice.slash("model", which="local-small", wait=False), "From now on"),
+            (await alice.click(shown, "Code", wait=False), "print('computed')"),
+            (await alice.click(shown, "Run again", wait=False), ""),
+            (await alice.select(listed, "sg:pick", stored.file_id, wait=False), "`f13.txt`"),
+            (await alice.click(card, "Keep longer", wait=False), "`f13.txt`"),
+            (await alice.click(sure, "Delete for ever", wait=False), "is deleted"),
+            (await alice.click(listed, "Next", wait=False), "page 2 of 2"),
+        ]
+        edit = await alice.click(shown, "Edit and run")
+        assert "I am busy" in edit.message.content
+        assert await alice.autocomplete("download", "file", "f") == []
+        for each, _ in asked:
+            await each.answer(1)
+    for each, words in asked:
+        await each.wait_for(lambda m, words=words: words in m.content, 60)  # type: ignore[misc]
+    await discord.general.wait_for(lambda m: "computed" in m.content, 60, after=shown)
 
 
 async def test_the_file_of_another_is_not_found(discord: LocalDiscord, bot: SandglassClient) -> None:
