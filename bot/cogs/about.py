@@ -9,7 +9,7 @@ import nextcord
 from nextcord import slash_command
 
 from bot import markdown, privacy
-from bot.interactions import limit_of, user_of
+from bot.interactions import in_time, limit_of, reply, user_of
 from bot.services import Services
 from bot.show import as_files
 from bot.turns import Turns
@@ -57,9 +57,12 @@ class About(nextcord.ClientCog):
 
     @slash_command(description="What you used today")
     async def usage(self, interaction: nextcord.Interaction[Any]) -> None:
+        await reply(interaction, await in_time(interaction, self._used(user_of(interaction))))
+
+    async def _used(self, user_id: int) -> str:
         now = self._services.clock.now()
         day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        spent = await self._services.store.spent(day, user_id=user_of(interaction))
+        spent = await self._services.store.spent(day, user_id=user_id)
         budget = (await self._services.policy.rules()).budget.user
         lines = [
             "**Today, since 00:00 UTC**",
@@ -67,7 +70,7 @@ class About(nextcord.ClientCog):
             f"${spent.dollars:.4f}{_of(budget.dollars, ' of ${:g}')}",
             f"{spent.cpu_seconds:.1f} s of computing{_of(budget.cpu_seconds, ' of {:g} s')}",
         ]
-        await interaction.response.send_message("\n".join(lines), ephemeral=True)
+        return "\n".join(lines)
 
     @slash_command(description="What I remember of you")
     async def privacy(self, interaction: nextcord.Interaction[Any]) -> None:

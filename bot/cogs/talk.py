@@ -9,7 +9,7 @@ from nextcord import SlashOption, message_command, slash_command
 
 from bot import markdown
 from bot.buttons import Action
-from bot.interactions import refuse, user_of
+from bot.interactions import in_time, refuse, reply, user_of
 from bot.running import CodeForm, run_code
 from bot.services import Services
 from bot.turns import Turns
@@ -73,12 +73,10 @@ class Talk(nextcord.ClientCog):
 
     @slash_command(description="Forget this conversation; files and figures stay")
     async def reset(self, interaction: nextcord.Interaction[Any]) -> None:
-        await self._services.store.reset(
-            interaction.channel_id or 0, user_of(interaction), self._services.clock.now()
-        )
-        await interaction.response.send_message(
-            "-# 🧹 what was said here before is forgotten", ephemeral=True
-        )
+        now = self._services.clock.now()
+        work = self._services.store.reset(interaction.channel_id or 0, user_of(interaction), now)
+        await in_time(interaction, work)
+        await reply(interaction, "-# 🧹 what was said here before is forgotten")
 
     @slash_command(description="See or choose the model that answers you")
     async def model(
@@ -90,16 +88,16 @@ class Talk(nextcord.ClientCog):
         if self._services.model is None:
             await refuse(interaction, "No model is configured here: code runs all the same, use /run.")
         elif not which:
-            model = await self._services.model_of(user_of(interaction))
+            model = await in_time(interaction, self._services.model_of(user_of(interaction)))
             assert model is not None
             offered = ", ".join(markdown.name(each) for each in models)
             text = f"You talk to {markdown.name(model.name)}. Offered: {offered}."
-            await interaction.response.send_message(text, ephemeral=True)
+            await reply(interaction, text)
         elif which not in models:
             await refuse(interaction, f"Not offered. Choose one of {', '.join(map(markdown.name, models))}.")
         else:
-            await self._services.store.choose(user_of(interaction), which)
-            await interaction.response.send_message(f"From now on {markdown.name(which)}.", ephemeral=True)
+            await in_time(interaction, self._services.store.choose(user_of(interaction), which))
+            await reply(interaction, f"From now on {markdown.name(which)}.")
 
     @model.on_autocomplete("which")
     async def _models(self, interaction: nextcord.Interaction[Any], which: str) -> None:
