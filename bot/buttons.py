@@ -38,6 +38,11 @@ def buttons(*wanted: tuple[str, str, str, ButtonStyle]) -> View:
     return view
 
 
+def none() -> View:
+    """No buttons, where a message is given some."""
+    return buttons()
+
+
 def stop_turn(question_id: int) -> View:
     """Under an answer that is being written."""
     return buttons(("Stop", "stop", str(question_id), ButtonStyle.danger))

@@ -36,12 +36,13 @@ _SYSTEM = (
 _LISTED = 40
 
 
-type Gate = Callable[[], Awaitable[None]]
-"""Asked before each round and each call; raises `ModelError` where the conversation may not go on."""
+type Gate = Callable[[], Awaitable[str | None]]
+"""Asked before each round: why it has to be the last one, or None."""
 
 
-async def _open() -> None:
+async def _open() -> str | None:
     """The gate that stands open."""
+    return None
 
 
 class Listener(Protocol):
@@ -61,6 +62,8 @@ class Record:
     rounds: int = 0
     left_out: int = 0
     """How many messages of the conversation the window had no room for while the turn went on."""
+    cut_short: str | None = None
+    """Why the gate let no more tools be used."""
 
 
 async def converse(
@@ -74,7 +77,7 @@ async def converse(
     window: int | None = None,
     gate: Gate = _open,
 ) -> None:
-    """Let the model answer `messages`, adding to `record`; the last round has no tools.
+    """Let the model answer `messages`, adding to `record`; the last round, also by the gate, has no tools.
 
     Each request is made to fit into `window` tokens, tools and answer included; None means no bound.
     Raises `ModelError` when the model gives no whole answer.
@@ -82,14 +85,17 @@ async def converse(
     # What a model thought belongs to its turn; in a conversation that is kept here it may still be there.
     asked = [replace(each, items=()) if isinstance(each, Said) else each for each in messages]
     for record.rounds in range(1, max_rounds + 1):
-        await gate()
-        tools = TOOLS if record.rounds < max_rounds or max_rounds == 1 else ()
+        record.cut_short = await gate()
+        is_last = record.cut_short is not None or 1 < max_rounds == record.rounds
+        tools = () if is_last else TOOLS
         said = await _round(model, asked, tools, record, listener, window=window)
         if not said.calls:
             if not said.text.strip():
                 raise ModelError("The model gave an empty answer: ask again, in other words.")
             return
-        await _serve(said, toolbox, record, gate, may_run=bool(tools))
+        await _serve(said, toolbox, record, may_run=not is_last)
+        if record.cut_short is not None:
+            raise ModelError(record.cut_short)
         await listener.piece("\n\n")
     raise ModelError(f"The model was stopped after {max_rounds} rounds of tool calls: ask for less at once.")
 
@@ -151,13 +157,12 @@ async def _listen(
     return finished.said
 
 
-async def _serve(said: Said, toolbox: Toolbox, record: Record, gate: Gate, *, may_run: bool) -> None:
-    """Answer every call of a turn, also those that a cancellation, the gate or the last round left over."""
+async def _serve(said: Said, toolbox: Toolbox, record: Record, *, may_run: bool) -> None:
+    """Answer every call of a turn, also those that a cancellation or the last round left over."""
     open_calls = list(said.calls)
     reason = "The turn was ended before this call." if may_run else "No more calls here: answer in words."
     try:
         while open_calls and may_run:
-            await gate()
             record.messages.append(await toolbox.answer(open_calls[0]))
             open_calls.pop(0)
     finally:

@@ -101,8 +101,7 @@ class Dialogue:
         except Exception as error:  # noqa: BLE001  (a defect of ours must not leave a question without an end)
             log.error("question failed", question_id=self._message.id, **trace(error))
             notes = ["⚠️ Something went wrong on our side: ask again."]
-        if notes:
-            await self._show.abandon()
+        await self._show.failed()  # nothing, unless something still says that it runs
         await self._close(notes)
 
     async def _begin(self, turn: Turn) -> None:
@@ -136,7 +135,7 @@ class Dialogue:
         self._services.warmer.coming(self._owner)
 
     async def _work(self) -> list[str]:
-        if spent := await self._budget_is_spent():
+        if spent := await self._spent():
             return [f"💸 {spent}"]
         uploads = await store_uploads(self._services, self._message)
         refused = [f"⚠️ {each}" for each in uploads.refused]
@@ -154,6 +153,7 @@ class Dialogue:
             owner=self._owner,
             witness=self._show,
             sees=settings.model_sees,
+            forbidden=lambda: self._spent(money.COMPUTING),
         )
         try:
             await converse(
@@ -164,24 +164,24 @@ class Dialogue:
                 self,
                 max_rounds=settings.max_rounds,
                 window=settings.model_window,
-                gate=lambda: self._may_go_on(record, model.name),
+                gate=lambda: self._paid(record, model.name),
             )
         except ModelError as error:
             return [*_cut(prompt, record), f"⚠️ {error}"]
         finally:
             # Also when stopped: what was said and done is remembered, and what was used is booked.
             await self._enter(prompt, record, model.name)
-        return _cut(prompt, record)
+        return [*_cut(prompt, record), *([f"💸 {record.cut_short}"] if record.cut_short else [])]
 
-    async def _may_go_on(self, record: Record, model: str) -> None:
-        """Each round and each execution is paid for before the next: a turn may be eight of them."""
+    async def _paid(self, record: Record, model: str) -> str | None:
+        """Each round is paid for before the next, of which there may be eight: why there is no other one."""
         await self._book(record, model)
-        if spent := await self._budget_is_spent():
-            raise ModelError(spent)
+        return await self._spent(money.SPEAKING)
 
-    async def _budget_is_spent(self) -> str | None:
+    async def _spent(self, kinds: money.Kinds = money.ALL) -> str | None:
         rules = await self._services.policy.rules()
-        return await money.used_up(self._services.store, rules, self._who, self._services.clock.now())
+        now = self._services.clock.now()
+        return await money.used_up(self._services.store, rules, self._who, now, kinds)
 
     @unbroken
     async def _enter(self, prompt: Prompt, record: Record, model: str) -> None:

@@ -12,6 +12,13 @@ from bot.tables import Spent
 
 _MILLION = 1_000_000
 
+type Kinds = frozenset[str]
+SPEAKING: Kinds = frozenset({"tokens", "dollars"})
+"""What a round of the model costs."""
+COMPUTING: Kinds = frozenset({"cpu_seconds"})
+"""What an execution costs."""
+ALL: Kinds = SPEAKING | COMPUTING
+
 
 @cache
 def _prices() -> dict[str, dict[str, float]]:
@@ -35,28 +42,30 @@ def price(model: str, usage: Usage) -> float:
     return cost / _MILLION
 
 
-async def used_up(store: Store, rules: Rules, who: Who, now: datetime) -> str | None:
+async def used_up(store: Store, rules: Rules, who: Who, now: datetime, kinds: Kinds = ALL) -> str | None:
     """The sentence for a budget that is spent, the user's first; None while there is room."""
     if who.user in rules.admins:
         return None
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     spent = await store.spent(day, user_id=who.user)
-    if over := _over(rules.budget.user, spent):
+    if over := _over(rules.budget.user, spent, kinds):
         return f"Your daily budget of {over} is used up: it starts again at 00:00 UTC."
     if who.guild is not None and rules.budget.guild != Budget():
         spent = await store.spent(day, guild_id=who.guild)
-        if over := _over(rules.budget.guild, spent):
+        if over := _over(rules.budget.guild, spent, kinds):
             return f"This server's daily budget of {over} is used up: it starts again at 00:00 UTC."
-    if rules.budget.bot != Budget() and (over := _over(rules.budget.bot, await store.spent(day))):
+    if rules.budget.bot != Budget() and (over := _over(rules.budget.bot, await store.spent(day), kinds)):
         return f"The bot's daily budget of {over} is used up: it starts again at 00:00 UTC."
     return None
 
 
-def _over(budget: Budget, spent: Spent) -> str | None:
-    if budget.tokens is not None and spent.tokens >= budget.tokens:
-        return f"{budget.tokens:,} tokens"
-    if budget.dollars is not None and spent.dollars >= budget.dollars:
-        return f"${budget.dollars:g}"
-    if budget.cpu_seconds is not None and spent.cpu_seconds >= budget.cpu_seconds:
-        return f"{budget.cpu_seconds:g} seconds of computing"
+def _over(budget: Budget, spent: Spent, kinds: Kinds) -> str | None:
+    bounds = {
+        "tokens": (budget.tokens, spent.tokens, "{:,} tokens"),
+        "dollars": (budget.dollars, spent.dollars, "${:g}"),
+        "cpu_seconds": (budget.cpu_seconds, spent.cpu_seconds, "{:g} seconds of computing"),
+    }
+    for kind, (bound, used, words) in bounds.items():
+        if kind in kinds and bound is not None and used >= bound:
+            return words.format(bound)
     return None

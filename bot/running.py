@@ -6,10 +6,10 @@ from typing import Any
 import nextcord
 import structlog
 
-from bot import money
+from bot import buttons, money
 from bot.interactions import InteractionPlace, refuse, user_of, who_asks
 from bot.model import Said, Text, ToolCall, ToolResult
-from bot.runs import Run, execute, new_execution_id, told
+from bot.runs import Run, run_before, told
 from bot.sending import UNSENT
 from bot.services import Services
 from bot.show import Show
@@ -32,41 +32,13 @@ async def run_code(
     user_id = user_of(interaction)
     if not interaction.response.is_done():
         await interaction.response.defer(with_message=True)
-    rules = await services.policy.rules()
-    if spent := await money.used_up(services.store, rules, who_asks(interaction), services.clock.now()):
+    if spent := await _spent(services, interaction):
         await interaction.followup.send(f"💸 {spent}")
         return
 
-    async def note(message: nextcord.Message) -> None:
-        await services.store.ours(message.id, interaction.id, message.channel.id)
-
-    place = InteractionPlace(interaction)
-    show = Show(services, place, user_id=user_id, guild_id=interaction.guild_id, on_message=note)
-
-    @unbroken
-    async def ended(run: Run) -> None:
-        # What is shown is remembered, also when it is stopped in between.
-        await show.ended(run)
-        await _remember(services, interaction, run)
-
-    async def work(turn: Turn) -> None:
-        try:
-            await turn.ready.wait()
-            execution_id = new_execution_id()
-            await show.began(execution_id, code)
-            run = await execute(services.orchestrator, str(user_id), code, execution_id=execution_id)
-            await ended(run)
-        except asyncio.CancelledError:
-            if not await show.abandon():
-                await _stopped(place)
-            raise
-        except Exception:
-            # Whatever it is, and whoever reports it: nothing may say for ever that this runs.
-            await show.failed()
-            raise
-
+    program = _Program(services, turns, interaction, code)
     try:
-        turn = turns.start(interaction.id, user_id, work)
+        turn = turns.start(interaction.id, user_id, program.run)
     except TooManyError:
         await refuse(interaction, "🐢 Several of your questions wait already: ask again after them.")
         return
@@ -74,12 +46,74 @@ async def run_code(
     await turn.task
 
 
-@unbroken
-async def _stopped(place: InteractionPlace) -> None:
-    try:
-        await place.send("-# ⏹️ stopped", (), None)
-    except UNSENT as error:
-        log.warning("end not shown", **trace(error))
+class _Program:
+    """What a person has written, from its place in the line to what came of it."""
+
+    def __init__(
+        self, services: Services, turns: Turns, interaction: nextcord.Interaction[Any], code: str
+    ) -> None:
+        self._services = services
+        self._turns = turns
+        self._interaction = interaction
+        self._code = code
+        self._owner = str(user_of(interaction))
+        self._place = InteractionPlace(interaction)
+        self._show = Show(
+            services,
+            self._place,
+            user_id=user_of(interaction),
+            guild_id=interaction.guild_id,
+            on_message=self._note,
+        )
+
+    async def run(self, turn: Turn) -> None:
+        """Wait for the person's earlier questions, then run; every end is shown."""
+        try:
+            await self._wait(turn)
+            if spent := await _spent(self._services, self._interaction):
+                await self._show.waits(f"💸 {spent}", buttons.none())
+                return
+            await run_before(self, self._services.orchestrator, self._owner, self._code)
+        except asyncio.CancelledError:
+            if not await self._show.abandon():
+                await self._stopped()
+            raise
+        except Exception:
+            # Whatever it is, and whoever reports it: nothing may say for ever that this runs.
+            await self._show.failed()
+            raise
+
+    async def began(self, execution_id: str, code: str) -> None:
+        """See `Witness`."""
+        await self._show.began(execution_id, code)
+
+    @unbroken
+    async def ended(self, run: Run) -> None:
+        """See `Witness`. What is shown is remembered, also when it is stopped in between."""
+        await self._show.ended(run)
+        await _remember(self._services, self._interaction, run)
+
+    async def _wait(self, turn: Turn) -> None:
+        while not turn.ready.is_set():
+            sign = f"-# ⏳ one at a time: {self._turns.place_of(turn)} before this one"
+            await self._show.waits(sign, buttons.stop_turn(turn.question_id))
+            await turn.moved.wait()
+            turn.moved.clear()
+
+    async def _note(self, message: nextcord.Message) -> None:
+        await self._services.store.ours(message.id, self._interaction.id, message.channel.id)
+
+    @unbroken
+    async def _stopped(self) -> None:
+        try:
+            await self._place.send("-# ⏹️ stopped", (), None)
+        except UNSENT as error:
+            log.warning("end not shown", **trace(error))
+
+
+async def _spent(services: Services, interaction: nextcord.Interaction[Any]) -> str | None:
+    rules = await services.policy.rules()
+    return await money.used_up(services.store, rules, who_asks(interaction), services.clock.now())
 
 
 async def _remember(services: Services, interaction: nextcord.Interaction[Any], run: Run) -> None:

@@ -64,14 +64,25 @@ class Show:
         self._over = asyncio.Event()
         self._announcing: asyncio.Task[nextcord.Message | None] | None = None
         self._announced: nextcord.Message | None = None
-        """The message that says that it runs, as long as it says so."""
+        """The message that says that it waits or runs, as long as it says so."""
         self._told = False
+
+    @unbroken
+    async def waits(self, sign: str, view: nextcord.ui.View) -> None:
+        """Say what it waits for, in the message that will say that it runs and then hold the result."""
+        try:
+            if self._announced is None:
+                self._announced = await self._place.send(sign, (), view)
+                await self._on_message(self._announced)
+            else:
+                await _edit(self._announced, sign, (), view)
+        except UNSENT as error:
+            log.warning("place in the line not shown", **trace(error))
 
     async def began(self, execution_id: str, code: str) -> None:  # noqa: ARG002  (the code is behind a button)
         """Announce the execution with a Stop button, unless it ends at once."""
         self._over = asyncio.Event()
         self._told = False
-        self._announced = None
         self._announcing = asyncio.create_task(self._announce(execution_id, self._over))
 
     async def ended(self, run: Run) -> None:
@@ -126,8 +137,7 @@ class Show:
                 return None
         sign = await self._sign(execution_id)
         try:
-            # Once only: of two announcements, the one whose answer was lost would stay for ever.
-            message = await self._place.send(sign, (), buttons.stop_run(execution_id))
+            message = await self._say(sign, buttons.stop_run(execution_id))
         except UNSENT as error:
             log.warning("execution not announced", **trace(error))
             return None
@@ -135,6 +145,13 @@ class Show:
         while sign != _RUNNING and not over.is_set():
             sign = await self._follow(message, execution_id, sign, over)
         return message
+
+    async def _say(self, sign: str, view: nextcord.ui.View) -> nextcord.Message:
+        if self._announced is not None:
+            await _edit(self._announced, sign, (), view)
+            return self._announced
+        # Once only: of two announcements, the one whose answer was lost would stay for ever.
+        return await self._place.send(sign, (), view)
 
     async def _follow(
         self, message: nextcord.Message, execution_id: str, sign: str, over: asyncio.Event
@@ -165,7 +182,7 @@ class Show:
         task, self._announcing = self._announcing, None
         self._over.set()
         if task is not None:
-            self._announced = await task
+            self._announced = await task or self._announced
 
     async def _deliver(self, run: Run) -> None:
         """Message by message; what Discord refuses or loses of one costs neither the others nor the turn."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class Toolbox:
     owner: str
     witness: Witness
     sees: bool
+    forbidden: Callable[[], Awaitable[str | None]] | None = None
+    """Asked before each execution: why it may not run, or None."""
 
     async def answer(self, call: ToolCall) -> ToolResult:
         """Serve a call; whatever is wrong with it becomes an answer, so that no call id stays open."""
@@ -64,6 +66,8 @@ class Toolbox:
         code = _text(values, "code")
         files, timeout = _files(values.get("files")), _seconds(values.get("timeout"))
         packages = _packages(values.get("packages"))
+        if self.forbidden is not None and (reason := await self.forbidden()):
+            raise BadArgumentsError(f"Not run: {reason} Answer with what you have.")
         run = await run_before(
             self.witness,
             self.orchestrator,

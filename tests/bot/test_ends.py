@@ -232,3 +232,23 @@ async def test_many_at_once_are_answered_in_the_order_of_asking(
             await alice.dm(f"m{n}")
         await alice.dm_channel.wait_for(lambda m: "Echo m3." in m.content and ended(m), 40)
     assert [each.text.split()[-1] for each in model.requests] == ["m0", "m1", "m2", "m3"]
+
+
+async def test_a_program_that_waits_for_its_turn_says_so_and_can_be_stopped(
+    discord: LocalDiscord, model: LocalModel, bot: SandglassClient
+) -> None:
+    """Its place moves, its message becomes the result; one that is stopped in the line never runs."""
+    model.answer_with(lambda asked: [hang(), say("Answered.")])
+    alice = discord.user("alice")
+    await alice.ask(discord.general, "first")
+    await model.until(lambda: model.hanging)
+    second = await alice.slash("run", channel=discord.general, code="print('it', 'ran')")
+    await second.wait_for(lambda m: "1 before this one" in m.content, 10)
+    third = await alice.slash("run", channel=discord.general, code="print('never', 'ran')")
+    await third.wait_for(lambda m: "2 before this one" in m.content, 10)
+    await alice.click(third.message, "Stop")
+    await third.wait_for(lambda m: "stopped" in m.content and not m.components, 10)
+    model.release()
+    await second.wait_for(lambda m: "it ran" in m.content and "✅" in m.content, 30)
+    assert "before this one" not in second.message.content
+    assert len(await bot.services.orchestrator.list_executions(alice.id)) == 1
