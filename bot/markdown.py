@@ -7,7 +7,12 @@ three back-ticks, and neither small print nor a mention, not even in a fence.
 """
 
 import re
-import unicodedata
+
+from bot.letters import visible
+
+__all__ = [
+    "LIMIT", "MOST_PARTS", "PART", "block", "fenced_code", "name", "one_line", "prose", "split", "visible",
+]  # fmt: skip
 
 LIMIT = 2_000
 PART = 1_900
@@ -26,12 +31,6 @@ _SPAN = re.compile(
     r"(?P<address>https?://\S+|<[^: >\n]+:/[^ >\n]+>)|(?P<escape>\\[^0-9A-Za-z\s])"
     r"|(?<!`)(?P<ticks>`++)(?P<code>.*?[^`])(?P=ticks)(?!`)|`+"
 )
-
-
-def visible(text: str) -> str:
-    """Without control characters and without those that reverse or hide text; every line ends alike."""
-    plain = re.sub("\r\n|[\u2028\u2029]", "\n", text)
-    return "".join(c for c in plain if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co"})
 
 
 def name(text: str, longest: int = 80) -> str:
