@@ -23,6 +23,7 @@ _GAP = "\u200b"
 _LONGEST_LINE = 4_000
 """Characters of a line in which inline code is looked for: the search is quadratic."""
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+\-.#]{1,20}")
+_PYTHON = frozenset({"python", "py", "python3", "py3", "ipython"})
 _OPENING = re.compile(r"^(?P<before>.*?)(?<!`)(?P<ticks>`{3,}+)(?P<info>[^`]*)$")
 _OURS = re.compile(r"^```[A-Za-z0-9_+\-.#]*$")
 _MENTION = re.compile(r"@(?=everyone|here)|<(?=@[!&]?\d|#\d|/[^>\n]*:\d|a?:\w+:\d|id:)")
@@ -81,9 +82,19 @@ def split(text: str, limit: int = PART) -> list[str]:
 
 def fenced_code(text: str) -> str | None:
     """The Python of the fenced blocks of a message, joined; None when there is none."""
-    found = re.findall(r"```(?:(?:python|py|python3)\s*\n|\n)?(.*?)```", text, re.DOTALL | re.IGNORECASE)
-    code = "\n".join(each.strip("\n") for each in found if each.strip())
-    return code or None
+    # Every second piece is a block, but for the last, which nothing closes.
+    blocks = re.split("`{3,}", text)[1:-1:2]
+    return "\n".join(filter(None, map(_python, blocks))) or None
+
+
+def _python(content: str) -> str:
+    """The program in a block; nothing where its first line, the tag, names another language."""
+    tag, line_end, program = content.partition("\n")
+    if not line_end or (tag.strip() and not _LANGUAGE.fullmatch(tag.strip())):
+        program = content.strip(" ")  # a program cannot begin with a space
+    elif tag.strip() and tag.strip().lower() not in _PYTHON:
+        program = ""
+    return program.strip("\n") if program.strip() else ""
 
 
 def _pieces(text: str) -> list[tuple[bool, str, str]]:

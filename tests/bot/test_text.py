@@ -55,10 +55,20 @@ def test_a_name_is_one_piece_of_inline_code(text: str) -> None:
         ("```py\na\n``` and ```\nb\n```", "a\nb"),
         ("```print(2)```", "print(2)"),
         ("no code", None),
+        ("```json\n{}\n```", None),
+        ("```Python\nx\n``` ```PY3\ny\n``` ```ipython \nz\n``` ```python3\r\nw\n```", "x\ny\nz\nw"),
+        ("```bash\nls\n``` ```py\nx\n``` ```c++\n{}\n``` ```\ny\n```", "x\ny"),
+        ("```pyx = 1\ny = 2\n```", "pyx = 1\ny = 2"),
+        ("``` 1 + 1 ```", "1 + 1"),
+        ("````py\nx\n````", "x"),
+        ("```py\n\n    x\n\n```", "    x"),
+        ("```py\nx\n``` ```py\ny", "x"),
+        ("```json\n```", None),
+        ("```\n \n```", None),
     ],
 )
 def test_fenced_code_is_found(text: str, code: str | None) -> None:
-    """With and without a language, several blocks in order."""
+    """Python and what has no tag, several blocks in order; no other language."""
     assert fenced_code(text) == code
 
 
