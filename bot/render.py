@@ -55,9 +55,11 @@ def output_of(run: Run) -> tuple[str | None, bytes | None]:
     if result is None or not (result.output.strip() or result.error.strip()):
         return None, None
     both = "\n".join(part.rstrip("\n") for part in (result.output, result.error) if part.strip())
-    shown = block(both)
-    if len(shown) <= INLINE and shown.count("\n") <= INLINE_LINES:
-        return shown, None
+    # What is too long by itself is not fenced first to find that out: it may have 256 KiB.
+    if len(both) <= INLINE and both.count("\n") <= INLINE_LINES:
+        shown = block(both)
+        if len(shown) <= INLINE and shown.count("\n") <= INLINE_LINES:
+            return shown, None
     return None, both.encode("utf-8", "replace")
 
 
