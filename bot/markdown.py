@@ -3,12 +3,19 @@
 Discord's markdown is none of the published ones: a fence is three back-ticks anywhere in a line, an unclosed
 one is no fence, a lone back-tick reaches over lines, and a bold or linked stretch may swallow one. So nothing
 here trusts how a text would be read: what is written has fences of one form only, each closed, no other
-three back-ticks, and neither small print nor a mention, not even in a fence.
+three back-ticks, and neither small print nor a mention, not even in code. Only a link is left in code, where
+no markup around it could let it out.
+
+Everything here takes time in proportion to its text: it runs beside all other conversations.
 """
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from bot import words
 from bot.letters import visible
+from bot.words import GAP
 
 __all__ = [
     "LIMIT", "MOST_PARTS", "PART", "block", "fenced_code", "name", "one_line", "prose", "split", "visible",
@@ -19,19 +26,20 @@ PART = 1_900
 """Characters of one part; the rest is for what we write under it."""
 MOST_PARTS = 3
 
-_GAP = "\u200b"
-_LONGEST_LINE = 4_000
-"""Characters of a line in which inline code is looked for: the search is quadratic."""
-_LANGUAGE = re.compile(r"[A-Za-z0-9_+\-.#]{1,20}")
+_LANGUAGE = re.compile(r"(?!.*-#)[A-Za-z0-9_+\-.#]{1,20}")
 _PYTHON = frozenset({"python", "py", "python3", "py3", "ipython"})
 _OPENING = re.compile(r"^(?P<before>.*?)(?<!`)(?P<ticks>`{3,}+)(?P<info>[^`]*)$")
-_OURS = re.compile(r"^```[A-Za-z0-9_+\-.#]*$")
-_MENTION = re.compile(r"@(?=everyone|here)|<(?=@[!&]?\d|#\d|/[^>\n]*:\d|a?:\w+:\d|id:)")
-_MASKED = re.compile(r"\[([^\[\]\n]*)\]\(\s*<?(https?://[^\s<>()]+)>?[^()\n]*\)")
-_SPAN = re.compile(
-    r"(?P<address>https?://\S+|<[^: >\n]+:/[^ >\n]+>)|(?P<escape>\\[^0-9A-Za-z\s])"
-    r"|(?<!`)(?P<ticks>`++)(?P<code>.*?[^`])(?P=ticks)(?!`)|`+"
-)
+_OURS = re.compile(r"^```[A-Za-z0-9_+\-.#]{0,20}$")
+_INLINE = re.compile("`` .*? ``|`[^`\n]+`|(?P<half>`.*)")
+_MENTION = re.compile(r"@(?=everyone|here)|<(?=@[!&]?\d|#\d|a?:\w+:\d|id:)")
+_COMMAND = re.compile(r"</[^>\n]*+")
+_SMALL = re.compile("-(?=#)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    code: str
+    language: str
 
 
 def name(text: str, longest: int = 80) -> str:
@@ -53,31 +61,32 @@ def block(text: str, language: str = "") -> str:
 
 def prose(text: str) -> str:
     """A model's words as Markdown; its small print, mentions and masked links are shown as plain text."""
-    shown = []
-    for is_code, content, language in _pieces(visible(text)):
-        if not is_code:
-            shown.append("\n".join(_plain(line) for line in content.split("\n")))
-        elif content.strip("\n"):
-            shown.append(_fenced(content, language))
-    return "\n".join(shown)
+    lines = _pieces(visible(text).split("\n"))
+    pieces = [each if isinstance(each, _Fence) else words.read(each) for each in lines]
+    apart = not words.certain([each for each in pieces if not isinstance(each, _Fence)])
+    return "\n".join(_written(pieces, apart=apart))
 
 
 def split(text: str, limit: int = PART) -> list[str]:
     """Cut at paragraphs if possible, else lines, else anywhere; an open fence is closed and reopened."""
-    parts: list[str] = []
-    rest = text.strip("\n")
-    while len(rest) > limit:
-        cut = _cut(rest, limit - 4)
-        opened, at = _open_fence(rest[:cut])
-        if opened and at and not rest[at + len(opened) : cut].strip():
-            cut, opened = at, None  # before a fence that would hold nothing in this part
-        head, rest = rest[:cut].rstrip("\n"), rest[cut:].lstrip("\n")
-        if opened is not None:
+    parts, text = list[str](), text.strip("\n")
+    at, opened = 0, ""
+    while len(opened) + len(text) - at > limit:
+        window = opened + text[at : at + limit]
+        cut, fence = _cut(window, limit - 4, len(opened))
+        head = window[:cut].rstrip("\n")
+        at = _next_line(text, at + cut - len(opened))
+        opened = ""
+        if fence:
             head += "\n```"
-            rest = rest.removeprefix("```").lstrip("\n") if _closes(rest) else f"{opened}\n{rest}"
+            if text[at : at + 4] in {"```", "```\n"}:
+                at = _next_line(text, at + 3)
+            else:
+                opened = f"{fence}\n"
         if head.strip():
             parts.append(head)
-    return [*parts, rest] if rest.strip() else parts
+    last = opened + text[at:]
+    return [*parts, last] if last.strip() else parts
 
 
 def fenced_code(text: str) -> str | None:
@@ -97,103 +106,134 @@ def _python(content: str) -> str:
     return program.strip("\n") if program.strip() else ""
 
 
-def _pieces(text: str) -> list[tuple[bool, str, str]]:
-    """(is code, text, language), in order. A fence opens where the rest of a line says so, and closes with a
-    line of its own, else wherever Discord would close it, else at the end: the answer may still be coming."""
-    lines, pieces, words = text.split("\n"), list[tuple[bool, str, str]](), list[str]()
-    while lines:
-        line = lines.pop(0)
-        opening = _OPENING.match(line)
-        if opening is None or not _opens(opening, lines):
-            words.append(line)
+class _Runs:
+    """The next line with so many back-ticks, found in no more steps than that."""
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        self._counts = counts
+        self._longer = [len(counts)] * len(counts)
+        for at in reversed(range(len(counts))):
+            later = at + 1
+            while later < len(counts) and counts[later] <= counts[at]:
+                later = self._longer[later]
+            self._longer[at] = later
+
+    def first(self, at: int, least: int) -> int | None:
+        while at < len(self._counts) and self._counts[at] < least:
+            at = self._longer[at]
+        return at if at < len(self._counts) else None
+
+
+def _pieces(lines: list[str]) -> Iterator[str | _Fence]:
+    """Lines of words, and fences. One opens where the rest of a line says so, and closes with a line of its
+    own, else wherever Discord would close it, else at the end: the answer may still be coming."""
+    alone = _Runs([_ticks_alone(line) for line in lines])
+    within = _Runs([_ticks_within(line) for line in lines])
+    at = 0
+    while at < len(lines):
+        opening, at = _OPENING.match(lines[at]), at + 1
+        if opening is None:
+            yield lines[at - 1]
             continue
-        if opening["before"].strip():
-            words.append(opening["before"].rstrip())
-        if words:
-            pieces.append((False, "\n".join(words), ""))
-            words = []
-        code, after, lines = _until_closed(lines, opening["ticks"])
-        info = opening["info"].strip()
-        if info and not _LANGUAGE.fullmatch(info):
-            code.insert(0, info)
-            info = ""
-        pieces.append((True, "\n".join(code), info))
-        if after.strip():
-            lines.insert(0, after)
-    return [*pieces, (False, "\n".join(words), "")] if words else pieces
+        before, ticks = opening["before"], opening["ticks"]
+        own, other = alone.first(at, len(ticks)), within.first(at, len(ticks))
+        if before.strip() and (other is None or len(re.findall("`{3,}", before)) % 2):
+            yield lines[at - 1]  # behind words it opens only where it is closed later
+            continue
+        if before.strip():
+            yield before.rstrip()
+        closing = own if own is not None else other
+        code = lines[at:closing]
+        at = len(lines) if closing is None else closing + 1
+        if closing is not None and own is None:
+            last, _, after = lines[closing].partition(ticks)
+            code += [last] * bool(last)
+            if after.lstrip("`").strip():
+                at, lines[closing] = closing, after.lstrip("`")
+        yield _fence(code, opening["info"].strip())
 
 
-def _opens(opening: re.Match[str], later: list[str]) -> bool:
-    """At the beginning of a line always; behind words only where it is closed later."""
-    before = opening["before"]
-    closed_there = len(re.findall("`{3,}", before)) % 2 == 0
-    return not before.strip() or (closed_there and any(opening["ticks"] in each for each in later))
+def _ticks_alone(line: str) -> int:
+    line = line.strip()
+    return 0 if line.strip("` \t") else len(line) - len(line.lstrip("`"))
 
 
-def _until_closed(lines: list[str], ticks: str) -> tuple[list[str], str, list[str]]:
-    """The code, what follows its end in the same line, and the lines after it."""
-    for number, line in enumerate(lines):
-        if line.strip().startswith(ticks) and not line.strip("` \t"):
-            return lines[:number], "", lines[number + 1 :]
-    for number, line in enumerate(lines):
-        before, found, after = line.partition(ticks)
-        if found:
-            code = [*lines[:number], before] if before else lines[:number]
-            return code, after.lstrip("`"), lines[number + 1 :]
-    return lines, "", []
+def _ticks_within(line: str) -> int:
+    return max(map(len, re.findall("`{3,}", line))) if "```" in line else 0
+
+
+def _fence(code: list[str], info: str) -> _Fence:
+    if info and not _LANGUAGE.fullmatch(info):
+        return _Fence("\n".join([info, *code]), "")
+    return _Fence("\n".join(code), info)
+
+
+def _written(pieces: Iterable[words.Line | _Fence], *, apart: bool) -> Iterator[str]:
+    for each in pieces:
+        if not isinstance(each, _Fence):
+            yield _defused(words.written(each, apart=apart))
+        elif each.code.strip("\n"):
+            yield _fenced(words.unlinked(each.code) if apart else each.code, each.language)
 
 
 def _fenced(code: str, language: str) -> str:
     # Defused as words are: bold begun before the fence and ended in it would let its lines out.
-    code = _apart(_defused(code), 3)
-    return f"```{language}\n{code if code.strip('\n') else code + _GAP}\n```"
-
-
-def _plain(line: str) -> str:
-    """A line outside fences: only whole spans of inline code keep their back-ticks."""
-    line = _MASKED.sub(r"\1 (<\2>)", line).replace("](", f"]{_GAP}(")
-    if len(line) > _LONGEST_LINE:
-        return _defused(line.replace("`", "'"))
-    return _defused(_SPAN.sub(_span, line))
-
-
-def _span(found: re.Match[str]) -> str:
-    code = found["code"]
-    if code is None:
-        return found[0].replace("`", "%60" if found["address"] else "'")
-    # One that itself holds back-ticks gets two marks; three in a row are nowhere but in our fences.
-    return f"`` {_apart(code.strip(), 2)} ``" if "`" in code else f"`{code}`"
-
-
-def _apart(code: str, most: int) -> str:
-    """No `most` back-ticks in a row."""
-    return re.sub(f"`{{{most},}}", lambda found: _GAP.join(found[0]), code)
+    code = words.apart(_defused(code), 3)
+    return f"```{language}\n{code if code.strip('\n') else code + GAP}\n```"
 
 
 def _defused(text: str) -> str:
-    return _MENTION.sub(lambda found: found[0] + _GAP, text).replace("-#", f"-{_GAP}#")
+    text = _COMMAND.sub(lambda found: _command(found[0]), text)
+    return _SMALL.sub(f"-{GAP}", _MENTION.sub(lambda found: found[0] + GAP, text))
 
 
-def _cut(text: str, limit: int) -> int:
-    """Where to cut: after the last paragraph or line that fits, unless that leaves nearly nothing."""
+def _command(stretch: str) -> str:
+    """From a `</` to where it would end: a mention only with an id, and then from any `</` in it."""
+    return stretch.replace("</", f"<{GAP}/") if re.search(r":\d", stretch) else stretch
+
+
+def _cut(window: str, limit: int, least: int) -> tuple[int, str]:
+    """Where to cut, and the line that opened a fence which is still open there."""
+    least = max(limit // 3, least)
+    cut = _between(window, limit, least)
+    opened, began = _open_fence(window[:cut])
+    if not opened:
+        inside = _inside_code(window, cut)
+        return (inside if inside is not None and inside > least else cut), ""
+    if began and not window[began + len(opened) : cut].strip():
+        return began, ""  # before a fence that would hold nothing in this part
+    return cut, opened
+
+
+def _inside_code(window: str, cut: int) -> int | None:
+    """Where the inline code begins that would be cut in two."""
+    stretches = _INLINE.finditer(window, window.rfind("\n", 0, cut) + 1, cut)
+    return next((found.start() for found in stretches if found["half"]), None)
+
+
+def _between(window: str, limit: int, least: int) -> int:
+    """After the last paragraph or line that fits, unless that leaves nearly nothing."""
     for separator in ("\n\n", "\n", " "):
-        at = text.rfind(separator, 0, limit)
-        if at > limit // 3:
+        at = window.rfind(separator, 0, limit)
+        if at > least:
             return at + len(separator)
     return limit
 
 
-def _open_fence(text: str) -> tuple[str | None, int]:
+def _open_fence(text: str) -> tuple[str, int]:
     """The line that opened the fence that is still open at the end of `text`, and where it begins."""
-    opened, began, at = None, 0, 0
+    opened, began, at = "", 0, 0
     for line in text.split("\n"):
-        if opened is None and _OURS.match(line):
+        if not opened and _OURS.match(line):
             opened, began = line, at
-        elif opened is not None and line == "```":
-            opened = None
+        elif opened and line == "```":
+            opened = ""
         at += len(line) + 1
     return opened, began
 
 
-def _closes(rest: str) -> bool:
-    return rest == "```" or rest.startswith("```\n")
+def _next_line(text: str, at: int) -> int:
+    """Behind the ends of lines that are there."""
+    while text.startswith("\n", at):
+        at += 1
+    return at

@@ -15,14 +15,14 @@ from bot.render import status_line
 from orchestrator import SkippedFile
 from tests.bot.test_render import ran, stored
 
-CODE, MARK = "\0", "\1"
+CODE, MARK, LINK = "\0", "\1", "\2"
 RULES = [
     ("code", re.compile(r"```(?:([a-zA-Z0-9_+\-.#]+?)\n)?\n*([^\n][\s\S]*?)\n*```")),
     ("escape", re.compile(r"\\([^0-9A-Za-z\s])")),
     ("address", re.compile(r"<([^: >]+:/[^ >]+)>")),
     ("address", re.compile(r"(?:https?|steam)://[^\s<]+[^<.,:;\"'\]\s]")),
     (
-        "held",
+        "link",
         re.compile(
             r"\[((?:\[[^\]]*\]|[^\[\]]|\](?=[^\[]*\]))*)\]\(\s*<?(?:https?://[^\s\\]*?)>?(?:\s[^)]*)?\)"
         ),
@@ -38,7 +38,7 @@ MENTION = re.compile(r"@everyone|@here|<@[!&]?\d+>|<#\d+>|</[^:>\n]+:\d+>|<a?:\w
 
 
 def read(text: str) -> str:
-    """What Discord shows of a text outside code; CODE for each stretch of code, MARK for hidden marks."""
+    """What Discord shows of a text; CODE for a stretch of code, MARK and LINK for hidden marks."""
     shown, at = [], 0
     while at < len(text):
         kind, found = next(((k, hit) for k, rule in RULES if (hit := rule.match(text, at))), ("", None))
@@ -46,8 +46,9 @@ def read(text: str) -> str:
             shown.append(text[at])
             at += 1
             continue
-        if kind == "held":
-            shown.append(f"{MARK}{read(found[1])}{MARK}")
+        if kind in {"held", "link"}:
+            mark = MARK if kind == "held" else LINK
+            shown.append(f"{mark}{read(found[1])}{mark}")
         else:
             shown.append({"code": CODE, "escape": MARK + found[0][1:], "address": found[0]}[kind])
         at = found.end()
@@ -82,10 +83,13 @@ def assert_harmless(text: str) -> None:
 @example("[a `b](http://x) c`\n```\n` \n@everyone\n```")
 @example("\\`a` `\n```\n` \n-# ✅ ok\n```")
 @example("```\n```\n-# ✅ ok\n```\nx\n```")
+@example("**a\n```-#\nb** c\n```")
+@example("**b****b**\n```\n[l](http://x)**b**\n```")
 def test_no_words_of_a_model_pass_for_ours(text: str) -> None:
     """Whole, and in each part when they are cut into messages, however the cut falls."""
     shown = markdown.prose(text)
     assert_harmless(shown)
+    assert LINK not in read(shown)
     for part in markdown.split(shown, 90):
         assert_harmless(part)
 
