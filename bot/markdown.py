@@ -31,7 +31,7 @@ _PYTHON = frozenset({"python", "py", "python3", "py3", "ipython"})
 _OPENING = re.compile(r"^(?P<before>.*?)(?<!`)(?P<ticks>`{3,}+)(?P<info>[^`]*)$")
 _OURS = re.compile(r"^```[A-Za-z0-9_+\-.#]{0,20}$")
 _INLINE = re.compile("`` .*? ``|`[^`\n]+`|(?P<half>`.*)")
-_MENTION = re.compile(r"@(?=everyone|here)|<(?=@[!&]?\d|#\d|a?:\w+:\d|id:)")
+_MENTION = re.compile(r"@(?=everyone|here)|<(?=@[!&]?\d|#\d|a?:\w+:\d|id:|t:-?\d|sound:\d)")
 _COMMAND = re.compile(r"</[^>\n]*+")
 _SMALL = re.compile("-(?=#)")
 
@@ -44,14 +44,14 @@ class _Fence:
 
 def name(text: str, longest: int = 80) -> str:
     """A foreign name as inline code."""
-    plain = _defused(re.sub(r"[\n\t`]", "'", visible(text))) or "?"
+    plain = _defused(words.unlinked(re.sub(r"[\n\t`]", "'", visible(text)))) or "?"
     return f"`{plain if len(plain) <= longest else plain[: longest - 1] + '…'}`"
 
 
 def one_line(text: str, longest: int = 300) -> str:
     """A foreign sentence within a line of ours, without any markup of its own."""
     plain = " ".join(visible(text).replace("`", "'").split())[:longest]
-    return _defused(re.sub(r"([\\*_~|\[\]<>])", r"\\\1", plain))
+    return _defused(words.quiet(re.sub(r"([\\*_~|\[\]<>])", r"\\\1", plain)))
 
 
 def block(text: str, language: str = "") -> str:

@@ -20,6 +20,7 @@ _TOKEN = re.compile(
     r"|(?P<ticks>`++)|(?P<opened>\[)|(?P<closed>\])|(?P<angle><)"
 )
 _ANGLE = re.compile("<[^ >]*+>?")
+_LOGIN = re.compile(r"(?i:https?):(?=//[^\s/?#<>]*@)")
 _LINKED = re.compile(r"\]\((?=\s*+<?(?:[A-Za-z][\w+.\-]*+:/|(?i:mailto|tel|sms):))")
 _LONGEST_LINE = 600
 """Characters up to which no line is cut between two messages, and with it a bold word."""
@@ -70,8 +71,9 @@ def unlinked(text: str) -> str:
 
 
 def quiet(text: str) -> str:
-    """Words without what would be a masked link."""
-    return text.replace("](", f"]{GAP}(")
+    """Words without spoilers, a quote of all that follows, and addresses that begin with another's name."""
+    shown = _LOGIN.sub(lambda found: found[0] + GAP, text)
+    return re.sub(r"\](?=\()|\|(?=\|)|>(?=>>)", lambda found: found[0] + GAP, shown)
 
 
 class _Reader:

@@ -172,9 +172,42 @@ def test_no_link_hides_its_address(text: str) -> None:
     assert "https://e.org" in markdown.prose(text).replace("\u200b", "")
 
 
+def test_no_name_or_sentence_ends_a_link_that_words_began() -> None:
+    """What we write under an answer is in the same message."""
+    for ours in (markdown.name("x](https://e.org)"), markdown.one_line("x](https://e.org)")):
+        assert LINK not in read(f"{markdown.prose('[click here')}\n-# {ours}")
+
+
 def test_the_words_of_a_link_keep_their_code() -> None:
     """Its address stands behind them."""
     assert markdown.prose("see [`x` of [y]](https://a.org/`)") == "see `x` of [y] (<https://a.org/%60>)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<t:0:R>",
+        "<t:-1>",
+        "<sound:1:2>",
+        "||hidden||",
+        "|||x|||",
+        ">>> ours",
+        "a >>>> b",
+        "https://good.org@evil.org",
+        "HTTPS://good.org:80\\@evil.org/",
+        "<https://a:b@c>",
+        "</run me:1>",
+        "</a</b:1>",
+        "<@&7>",
+    ],
+)
+def test_markup_that_is_ours_or_hides_is_shown_as_text(text: str) -> None:
+    """Moments, sounds, spoilers, endless quotes, names before a host, commands, roles."""
+    shown = markdown.prose(text)
+    assert text not in shown
+    assert not any(mark in shown for mark in ("||", ">>>", "://", "</a", "</b"))
+    assert shown.replace("\u200b", "") == text
+    assert text not in markdown.one_line(text)
 
 
 def test_inline_code_is_not_parted_by_a_cut() -> None:
