@@ -1,19 +1,13 @@
-"""Starting, staying connected, being checked; and the same conversation in a terminal."""
+"""Starting, staying connected, being checked."""
 
 import asyncio
-import base64
-import io
 import os
-import re
 import signal
 import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from bot import terminal
-from bot.chat import Chat
 from bot.check import Finding, findings
 from bot.client import SandglassClient
 from bot.services import open_services
@@ -171,114 +165,3 @@ async def test_the_whole_process_answers_and_ends_when_told(
     logged = (output + errors).decode()
     for secret in (discord.token, model.api_key, "confidant", "2**10"):
         assert secret not in logged
-
-
-async def chatted(
-    settings: BotSettings, data_dir: Path, *lines: str, pictures: terminal.Protocol | None = None
-) -> str:
-    """What a terminal shows for these inputs."""
-    ours = await asyncio.to_thread(Settings.load, data_dir=data_dir)
-    shown = io.StringIO()
-    console = Console(file=shown, width=200, force_terminal=False)
-    async with (
-        open_orchestrator(ours) as orchestrator,
-        open_services(settings, orchestrator, ours.data_dir) as services,
-    ):
-        chat = Chat(services, console, pictures=pictures)
-        for line in lines:
-            assert await chat.say(line)
-        assert not await chat.say("/quit")
-    return shown.getvalue()
-
-
-async def test_the_terminal_runs_code_without_any_model(data_dir: Path, tmp_path: Path) -> None:
-    """/run, a fenced block, /upload, /files and /save."""
-    source = tmp_path / "in.txt"
-    source.write_text("stored")
-    target = tmp_path / "out.txt"
-    settings = await asyncio.to_thread(BotSettings.load)
-    shown = await chatted(
-        settings,
-        data_dir,
-        f"/upload {source}",
-        "/run print(load_file('in.txt'), 6 * 7)",
-        "```python\nopen('made.csv', 'w').write('1')\n```",
-        "/files",
-        f"/save in.txt {target}",
-        "what is love?",
-    )
-    assert "stored 42" in shown
-    assert "made.csv" in shown
-    assert "No model is configured" in shown
-    assert target.read_text() == "stored"
-
-
-async def test_the_terminal_talks_to_a_model(model: LocalModel, data_dir: Path) -> None:
-    """The same loop and the same memory as in Discord."""
-    settings = await asyncio.to_thread(
-        BotSettings.load,
-        openai_api_key=model.api_key,
-        openai_base_url=model.base_url,
-        openai_model="local-large",
-    )
-    model.script([call("execute_python", {"code": "print(7 * 8)"}), say("It is **56**."), say("As I said.")])
-    shown = await chatted(settings, data_dir, "seven times eight?", "again?")
-    assert "56" in shown
-    assert "As I said." in shown
-    assert "seven times eight?" in model.requests[-1].everything
-
-
-PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 4, 9])"
-
-
-@pytest.mark.parametrize(
-    ("environment", "protocol"),
-    [
-        ({"TERM": "xterm-kitty"}, "kitty"),
-        ({"TERM": "xterm-256color", "KITTY_WINDOW_ID": "1"}, "kitty"),
-        ({"TERM_PROGRAM": "ghostty"}, "kitty"),
-        ({"TERM_PROGRAM": "iTerm.app"}, "iterm"),
-        ({"TERM_PROGRAM": "iTerm.app", "TMUX": "/tmp/x"}, None),
-        ({"TERM": "dumb"}, None),
-        ({"TERM": "xterm-256color"}, None),
-    ],
-)
-def test_a_terminal_says_whether_it_shows_pictures(
-    environment: dict[str, str], protocol: terminal.Protocol | None
-) -> None:
-    """By what it sets; where nothing is known, no escape is sent."""
-    assert terminal.protocol_of(environment) == protocol
-
-
-@pytest.mark.parametrize("protocol", ["kitty", "iterm", None])
-async def test_the_terminal_shows_a_plot_where_it_can(
-    data_dir: Path, tmp_path: Path, protocol: terminal.Protocol | None
-) -> None:
-    """The bytes of the very file, in the terminal's own form; elsewhere its name and how to get it."""
-    settings = await asyncio.to_thread(BotSettings.load)
-    target = tmp_path / "plot.png"
-    shown = await chatted(
-        settings, data_dir, f"/run {PLOT}", f"/save figure_1.png {target}", pictures=protocol
-    )
-    assert "figure_1.png · image" in shown
-    assert "/save NAME" in shown
-    pieces = {
-        "kitty": re.findall(r"\x1b_G[^;]*;([A-Za-z0-9+/=]+)\x1b", shown),
-        "iterm": re.findall(r"\x1b]1337;File=[^:]*:([A-Za-z0-9+/=]+)\x07", shown),
-        None: [],
-    }[protocol]
-    drawn = base64.b64decode("".join(pieces))
-    assert drawn == (target.read_bytes() if protocol else b"")
-    assert ("\x1b_G" in shown or "\x1b]" in shown) == bool(protocol)
-
-
-async def test_the_terminal_uploads_by_path(data_dir: Path, tmp_path: Path) -> None:
-    """Several at once, with spaces, quoted as a terminal quotes what is dropped on it."""
-    for name in ("a b.txt", "c.txt"):
-        (tmp_path / name).write_text(name)
-    settings = await asyncio.to_thread(BotSettings.load)
-    line = f"/upload '{tmp_path}/a b.txt' {tmp_path}/c.txt {tmp_path}/none.txt"
-    shown = await chatted(settings, data_dir, line, "/files")
-    assert "a b.txt is stored as" in shown
-    assert "c.txt is stored as" in shown
-    assert "none.txt is no file" in shown
