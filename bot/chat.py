@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import structlog
 from rich.console import Console
@@ -19,7 +19,7 @@ from bot.services import Services, open_services
 from bot.settings import BotSettings, SetupError
 from bot.tools import Toolbox
 from bot.traces import trace
-from orchestrator import SandglassError, Settings, StoredFile
+from orchestrator import FileNotFoundOrExpired, SandglassError, Settings, StoredFile
 
 log = structlog.get_logger(__name__)
 
@@ -147,30 +147,55 @@ class Chat:
         if not files:
             self._screen.say("No stored files.")
 
-    async def _upload(self, words: str) -> None:
-        for word in terminal.words(words):
+    async def _upload(self, paths: str) -> None:
+        if not paths:
+            self._screen.say("Write a path after /upload.")
+        for word in terminal.words(paths):
             path = await asyncio.to_thread(terminal.existing, word)
             if path is None:
                 self._screen.say(f"{word} is no file: name one that is.")
                 continue
+            try:
+                await asyncio.to_thread(terminal.try_to_read, path)
+            except OSError as error:
+                self._screen.say(f"{word} cannot be read ({error.strerror}): name another file.", "red")
+                continue
             kept = await self._orchestrator.upload_file(_OWNER, path, path.name)
             self._screen.say(f"{path.name} is stored as {kept.file_id}")
 
-    async def _save(self, words: str) -> None:
-        ref, _, target = words.partition(" ")
-        file = await self._orchestrator.get_file(ref, _OWNER)
-        data = await self._orchestrator.load_file(file.file_id, _OWNER)
+    async def _save(self, line: str) -> None:
+        words = terminal.words(line)
+        if not words:
+            self._screen.say("Write the name of a stored file after /save.")
+            return
+        file, target = await self._named(words)
+        data = await self._load(file)
+        name = markdown.visible(file.filename) or file.file_id
         try:
-            path = await asyncio.to_thread(
-                terminal.write_new, target.strip() or Path(file.filename).name, data
-            )
+            path = await asyncio.to_thread(terminal.write_new, target or ".", name, data)
         except OSError as error:
-            self._screen.say(f"{error.filename}: {error.strerror}")
+            self._screen.say(str(error), "red")
             return
         self._screen.say(f"written to {path}")
 
+    async def _named(self, words: Sequence[str]) -> tuple[StoredFile, str]:
+        """The stored file that these words begin with, whose name may have blanks, and the path behind it."""
+        *earlier, (name, target) = _readings(words)
+        for longer, behind in earlier:
+            try:
+                return await self._orchestrator.get_file(longer, _OWNER), behind
+            except FileNotFoundOrExpired:
+                continue
+        return await self._orchestrator.get_file(name, _OWNER), target
+
     async def _load(self, file: StoredFile) -> bytes:
         return await self._orchestrator.load_file(file.file_id, _OWNER)
+
+
+def _readings(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    yield " ".join(words), ""
+    if len(words) > 1:
+        yield " ".join(words[:-1]), words[-1]
 
 
 async def _talk(settings: BotSettings, ours: Settings) -> None:

@@ -1,4 +1,4 @@
-"""A terminal: pictures by the protocols of kitty and of iTerm2, lines that were typed, paths in them."""
+"""A terminal: pictures by the protocols of kitty and of iTerm2, and the paths that are typed into it."""
 
 import base64
 import shlex
@@ -52,16 +52,37 @@ def words(text: str) -> list[str]:
 
 
 def existing(word: str) -> Path | None:
-    """The file of this name, `~` understood; blocks."""
-    path = Path(word).expanduser()
-    return path if path.is_file() else None
+    """The file of this name, `~` understood; None also for what can be no name at all. Blocks."""
+    try:
+        path = Path(word).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a null character
+        return None
 
 
-def write_new(target: str, data: bytes) -> Path:
-    """Never over another file."""
-    path = Path(target).expanduser()
-    with path.open("xb") as file:
-        file.write(data)
+def try_to_read(path: Path) -> None:
+    """Raises `OSError` where whoever stores the file would run into it and blame the store. Blocks."""
+    with path.open("rb") as file:
+        file.read(1)
+
+
+def write_new(target: str, name: str, data: bytes) -> Path:
+    """Write to `target`, into it where it is a directory; never over another file. Blocks.
+
+    Raises `OSError` whose text is a sentence.
+    """
+    try:
+        path = Path(target).expanduser()
+    except RuntimeError as error:
+        raise OSError(f"{target} is no path: {error}") from error
+    try:
+        path = path / name if path.is_dir() else path
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError as error:
+        raise OSError(f"{path} is there already: name another path.") from error
+    except OSError as error:
+        raise OSError(f"{path} cannot be written ({error.strerror}): name another path.") from error
     return path
 
 

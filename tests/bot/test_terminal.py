@@ -152,3 +152,53 @@ def test_what_is_finished_does_not_change(text: str, cut: int) -> None:
     done = finished(text[:cut])
     alone = [(each.type, each.map, each.content) for each in parser.parse(text[:done])]
     assert [(each.type, each.map, each.content) for each in parser.parse(text)][: len(alone)] == alone
+
+
+async def test_what_cannot_be_read_or_written_is_said_in_a_sentence(data_dir: Path, tmp_path: Path) -> None:
+    """No such user, a word too long for a name, a file that gives no bytes, one that is there already."""
+    (tmp_path / "a.txt").write_text("a")
+    settings = await asyncio.to_thread(BotSettings.load)
+    lines = {
+        "/upload ~nosuchuser/x": "~nosuchuser/x is no file",
+        f"/upload {'w' * 300}": "is no file",
+        "/upload /proc/self/mem": "/proc/self/mem cannot be read (",
+        "/upload": "Write a path after /upload",
+        f"/upload {tmp_path}/a.txt": "a.txt is stored as",
+        "/save a.txt ~nosuch/f": "~nosuch/f is no path",
+        f"/save a.txt {tmp_path}/a.txt": "a.txt is there already",
+        f"/save a.txt {tmp_path}/none/b.txt": "cannot be written (No such file",
+        f"/save a.txt {tmp_path}/{'w' * 300}": "cannot be written (File name too long",
+        "/save": "Write the name of a stored file",
+        "/save none.txt": "File not found or expired: 'none.txt'",
+    }
+    for line, sentence in lines.items():
+        shown = await chatted(settings, data_dir, line)
+        assert sentence in " ".join(shown.split()), line
+        assert shown.count("\n") <= 3
+
+
+async def test_names_with_blanks_are_found(data_dir: Path, tmp_path: Path) -> None:
+    """As they are and quoted, with a path behind them, a directory too, and without one."""
+    (tmp_path / "Q3 report.csv").write_text("1")
+    (tmp_path / "into").mkdir()
+    settings = await asyncio.to_thread(BotSettings.load)
+    await chatted(
+        settings,
+        data_dir,
+        f"/upload {tmp_path}/Q3\\ report.csv",
+        f"/save Q3 report.csv {tmp_path}/plain.csv",
+        f"/save 'Q3 report.csv' '{tmp_path}/with blank.csv'",
+        f'/save "Q3 report.csv" {tmp_path}/into',
+    )
+    for path in ("plain.csv", "with blank.csv", "into/Q3 report.csv"):
+        assert (tmp_path / path).read_text() == "1"
+
+
+async def test_a_defect_of_ours_does_not_end_the_conversation(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence, and in the log where it happened."""
+    monkeypatch.setattr(terminal, "words", lambda text: text.no_such_thing)
+    settings = await asyncio.to_thread(BotSettings.load)
+    assert "Something went wrong on our side" in await chatted(settings, data_dir, "/upload x")
+    assert "AttributeError" in "".join(capsys.readouterr())
