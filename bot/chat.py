@@ -1,6 +1,7 @@
 """`python -m bot.chat`: the same conversation in a terminal; without a model, code still runs."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,11 @@ from rich.console import Console
 
 from bot import markdown, render, terminal
 from bot.conversation import Record, converse, files_note, system_prompt
+from bot.keyboard import Keyboard
 from bot.memory import tokens, trimmed
 from bot.model import Message, Model, ModelError, Said, Text, ToolCall, ToolResult
 from bot.opening import open_sandglass
+from bot.repl import Repl
 from bot.runs import execute, new_execution_id, told
 from bot.screen import Screen, open_console
 from bot.services import Services, open_services
@@ -198,36 +201,45 @@ def _readings(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield " ".join(words[:-1]), words[-1]
 
 
-async def _talk(settings: BotSettings, ours: Settings) -> None:
-    console = open_console()
-    console.print(_HELP, style="dim")
+async def _talk(repl: Repl, console: Console, settings: BotSettings, ours: Settings) -> None:
     async with (
         open_sandglass(settings, ours) as orchestrator,
         open_services(settings, orchestrator, ours.data_dir) as services,
     ):
         pictures = terminal.protocol_of(os.environ) if console.is_terminal else None
         chat = Chat(services, console, pictures=pictures)
-        while (line := await asyncio.to_thread(terminal.read_input, console)) is not None:
-            task = asyncio.create_task(chat.say(line))
-            try:
-                if not await asyncio.shield(task):
-                    return
-            except asyncio.CancelledError:
-                task.cancel()
-                await asyncio.wait({task})
-                current = asyncio.current_task()
-                if current is not None:
-                    current.uncancel()
+        while (line := await repl.line()) is not None:
+            if await repl.stoppable(chat.say(line)) is False:
+                return
+
+
+def _log_plainly() -> None:
+    """Only what a person should know, as one line to stderr: the conversation is no place for a log."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the stderr of that moment
+    )
 
 
 def main() -> int:
     """Exit code 2 for an unusable configuration, 3 for a fault, else 0."""
+    _log_plainly()
+    console = open_console()
     try:
-        asyncio.run(_talk(BotSettings.load(), Settings.load()))
+        settings, ours = BotSettings.load(), Settings.load()
+        repl = Repl(Keyboard())
+        console.print(_HELP, style="dim")
+        repl.run(lambda: _talk(repl, console, settings, ours))
     except (SetupError, SandglassError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{markdown.visible(str(error))}\n")
         return error.exit_code if isinstance(error, SandglassError) else 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 0
     return 0
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
 type Protocol = Literal["kitty", "iterm"]
 
 _PIECE = 4_096
@@ -84,14 +82,3 @@ def write_new(target: str, name: str, data: bytes) -> Path:
     except OSError as error:
         raise OSError(f"{path} cannot be written ({error.strerror}): name another path.") from error
     return path
-
-
-def read_input(console: Console) -> str | None:
-    """A line, or several from an opening fence to the closing one; None at the end of input."""
-    try:
-        line = console.input("[bold cyan]you>[/] ")
-        while line.count("```") % 2:
-            line += "\n" + console.input("[cyan]...>[/] ")
-    except EOFError:
-        return None
-    return line

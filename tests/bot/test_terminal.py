@@ -4,20 +4,32 @@ import asyncio
 import base64
 import io
 import re
+import signal
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import docker
 import pytest
+import structlog
+from docker.errors import APIError
+from docker.models.containers import Container
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bot import terminal
+from bot import chat, terminal
 from bot.chat import Chat
 from bot.screen import finished, open_console
 from bot.services import open_services
 from bot.settings import BotSettings
 from orchestrator import Settings, open_orchestrator
-from tests.discord.model import LocalModel, call, say
+from tests.bot.tty import ROWS, environment, open_tty
+from tests.conftest import INSTANCE_LABEL
+from tests.discord.model import LocalModel, call, hang, say
+
+SLEEP = call("execute_python", {"code": "import os\nos.execvp('sleep', ['sleep', '4242'])"})
 
 
 def talking_to(model: LocalModel) -> dict[str, str]:
@@ -27,6 +39,38 @@ def talking_to(model: LocalModel) -> dict[str, str]:
         "openai_base_url": model.base_url,
         "openai_model": "local-large",
     }
+
+
+def variables(model: LocalModel) -> dict[str, str]:
+    """The same for a process."""
+    return {
+        "OPENAI_API_KEY": model.api_key,
+        "OPENAI_BASE_URL": model.base_url,
+        "SANDGLASS_OPENAI_MODEL": "local-large",
+    }
+
+
+def containers(client: docker.DockerClient, data_dir: Path) -> list[Container]:
+    """Those that have something of this directory mounted."""
+    found = client.containers.list(all=True, filters={"label": INSTANCE_LABEL}, ignore_removed=True)
+    return [each for each in found if any(str(data_dir) in str(mount) for mount in each.attrs["Mounts"])]
+
+
+def sleeps(client: docker.DockerClient, data_dir: Path) -> bool:
+    """Whether the program of `SLEEP` is there."""
+    for each in containers(client, data_dir):
+        with suppress(APIError):  # gone, or not yet started
+            if any("sleep 4242" in row[-1] for row in each.top(ps_args="-o pid,args")["Processes"]):
+                return True
+    return False
+
+
+def wait_for_sleep(client: docker.DockerClient, data_dir: Path) -> None:
+    """Nobody tells of it: the engine is asked again and again."""
+    until = time.monotonic() + 40
+    while not sleeps(client, data_dir):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 async def chatted(
@@ -135,6 +179,26 @@ async def test_the_terminal_uploads_by_path(data_dir: Path, tmp_path: Path) -> N
     assert "none.txt is no file" in shown
 
 
+LINK = "[https://bank.example](https://evil.example/x)"
+
+
+async def test_foreign_words_have_no_power_over_the_terminal(model: LocalModel, data_dir: Path) -> None:
+    """Neither title nor colour nor clipboard; a link shows where it leads; text that hides is not hidden."""
+    evil = f"\x1b]0;owned\x07\x1b[31mred \x1b]52;c;aGk=\x07{LINK} a&#8238;b <!-- c --> :100: [d][1]\n\n[1]: http://e"
+    code = "print('\\x1b]0;title\\x07', 'x[0:100:2]', '10:100:1')"
+    model.script([[say(evil, pieces=30), call("execute_python", {"code": code})], say("Over.")])
+    async with open_tty(data_dir, **variables(model)) as tty:
+        tty.type("go\r")
+        await tty.until("Over.")
+        await tty.asked()
+    for part in ("\x1b]", "\x07", "\x1b[31mred", "\u202e", "\x1b]8"):
+        assert part not in tty.raw
+    shown = " ".join(tty.text.split())
+    assert "red ]52;c;aGk=https://bank.example (https://evil.example/x) ab <!-- c --> :100: [d][1]" in shown
+    assert "[1]: http://e" in shown
+    assert "x[0:100:2] 10:100:1" in shown
+
+
 async def test_names_have_no_power_either(data_dir: Path) -> None:
     """Of files that a program makes and of paths that were typed; no markup and no emoji codes in them."""
     settings = await asyncio.to_thread(BotSettings.load)
@@ -143,15 +207,6 @@ async def test_names_have_no_power_either(data_dir: Path) -> None:
     assert "\x1b" not in shown
     assert shown.count("[bold]_100_.txt") >= 2
     assert "[3m is no file" in shown
-
-
-@given(st.text(alphabet="ab`~-*#>|:=_[]()<! \t\n1.", max_size=60), st.integers(0, 60))
-def test_what_is_finished_does_not_change(text: str, cut: int) -> None:
-    """Whatever follows, the blocks that were left on the screen are those of the whole text."""
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable("reference")
-    done = finished(text[:cut])
-    alone = [(each.type, each.map, each.content) for each in parser.parse(text[:done])]
-    assert [(each.type, each.map, each.content) for each in parser.parse(text)][: len(alone)] == alone
 
 
 async def test_what_cannot_be_read_or_written_is_said_in_a_sentence(data_dir: Path, tmp_path: Path) -> None:
@@ -202,3 +257,180 @@ async def test_a_defect_of_ours_does_not_end_the_conversation(
     settings = await asyncio.to_thread(BotSettings.load)
     assert "Something went wrong on our side" in await chatted(settings, data_dir, "/upload x")
     assert "AttributeError" in "".join(capsys.readouterr())
+
+
+async def test_ctrl_c_stops_what_runs_any_number_of_times(
+    model: LocalModel, data_dir: Path, docker_client: docker.DockerClient
+) -> None:
+    """The container is dead before the prompt is back; what was said stands there once; nothing is left."""
+    model.script([[say(f"Attempt number {n} begins."), SLEEP] for n in range(3)])
+    async with open_tty(data_dir, **variables(model)) as tty:
+        for _ in range(3):
+            tty.type("sleep\r")
+            await tty.until("running")
+            await asyncio.to_thread(wait_for_sleep, docker_client, data_dir)
+            tty.type("\x03")
+            await tty.until("stopped")
+            await tty.asked()
+            assert not await asyncio.to_thread(sleeps, docker_client, data_dir)
+        tty.type("\x03")
+        await tty.until("Ctrl-D or /quit ends")
+        await tty.asked()
+        tty.type("\x03")
+        assert await tty.ended() == 0
+    assert not await asyncio.to_thread(containers, docker_client, data_dir)
+    for part, times in (("Attempt number 1 begins.", 1), ("stopped", 3), ("Traceback", 0), ("^C", 0)):
+        assert tty.text.count(part) == times, part
+
+
+async def test_ctrl_c_while_the_model_speaks(model: LocalModel, data_dir: Path) -> None:
+    """It stops, and the model is told later what it had said; at the prompt it drops what was typed."""
+    model.script([[say("First half\n\nand second"), hang()], say("Understood.")])
+    async with open_tty(data_dir, **variables(model)) as tty:
+        tty.type("go\r")
+        await tty.until("second")
+        tty.type("\x03")
+        await tty.until("stopped")
+        await tty.asked()
+        tty.type("never mind")
+        await tty.until("never mind")
+        tty.type("\x03")
+        await tty.asked()
+        await tty.ask("what was it?")
+        tty.type("\x04")
+        assert await tty.ended() == 0
+    assert "Ctrl-D or /quit" not in tty.text
+    assert "First half" in model.requests[1].everything
+    assert "never mind" not in model.requests[1].everything
+    assert tty.text.count("and second") == 1
+
+
+async def test_what_is_typed_meanwhile_waits_for_the_prompt(model: LocalModel, data_dir: Path) -> None:
+    """Unseen, so that it breaks nothing up."""
+    model.script([[say("A beginning"), hang(), say(" and an end.")], say("Heard.")])
+    async with open_tty(data_dir, **variables(model)) as tty:
+        tty.type("go\r")
+        await tty.until("A beginning")
+        tty.type("next question\r")
+        model.release()
+        await tty.until("Heard.")
+        await tty.asked()
+    assert "A beginning and an end.\nyou> next question\nHeard." in tty.text
+    assert tty.text.count("A beginning") == tty.text.count("next question") == 1
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "hang up", "SIGTERM while it runs", "SIGTERM in a block"])
+async def test_being_ended_leaves_nothing(
+    model: LocalModel, data_dir: Path, docker_client: docker.DockerClient, how: str
+) -> None:
+    """By a signal or a closed window, at the prompt or at work."""
+    model.script([SLEEP])
+    async with open_tty(data_dir, **variables(model)) as tty:
+        await tty.ask("/run print(1)")
+        if "runs" in how:
+            tty.type("sleep\r")
+            await tty.until("running")
+        if "block" in how:
+            tty.type("```\r")
+            await tty.until("...>")
+        if how == "hang up":
+            tty.close()
+        else:
+            tty.process.send_signal(signal.SIGTERM)
+        assert await tty.ended() == 0
+    assert not await asyncio.to_thread(containers, docker_client, data_dir)
+    assert len(model.requests) == ("runs" in how)
+    assert "Traceback" not in tty.text
+
+
+async def test_a_paste_is_one_question(model: LocalModel, data_dir: Path) -> None:
+    """Its lines are kept, and a line may be longer than a terminal's own buffer."""
+    model.script([say("Three."), say("Long.")])
+    async with open_tty(data_dir, **variables(model)) as tty:
+        tty.paste("one\n\ttwo\n\nthree")
+        await tty.ask("")
+        tty.paste("x" * 6_000)
+        await tty.ask("")
+        tty.type("/quit\r")
+        assert await tty.ended() == 0
+    assert [each.text for each in model.requests] == ["one\n\ttwo\n\nthree", "x" * 6_000]
+
+
+async def test_a_paste_is_one_question_also_without_gnu_readline(model: LocalModel, data_dir: Path) -> None:
+    """In libedit nobody learns where a paste ends: lines that come together belong together."""
+    model.script([say("Three.")])
+    before = "import readline; readline.__doc__ = 'libedit readline'"
+    async with open_tty(data_dir, before, **variables(model)) as tty:
+        await tty.ask("one\rtwo\rthree")
+    assert [each.text for each in model.requests] == ["one\ntwo\nthree"]
+
+
+async def test_lines_are_edited_and_remembered(model: LocalModel, data_dir: Path) -> None:
+    """Backspace, the beginning of the line, and the line before."""
+    model.script([say("One."), say("Two.")])
+    async with open_tty(data_dir, **variables(model)) as tty:
+        await tty.ask("orldx\x7f\x01hello w")
+        await tty.ask("\x1b[A again")
+    assert [each.text for each in model.requests] == ["hello world", "hello world again"]
+
+
+async def test_a_pipe_gives_plain_lines(model: LocalModel, data_dir: Path) -> None:
+    """Each is a question, a fenced block is one input, its end is the end; nothing but words comes out."""
+    model.script([say("An **answer**.\n\nIts end."), say("Block seen.")])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "bot.chat"),
+        env=environment(data_dir, **variables(model)),
+        cwd=data_dir.parent,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate(b"caf\xc3\xa9 \xff\n```\na\nb\n```\n/run print(6 * 7)")
+    assert process.returncode == 0
+    assert [each.text for each in model.requests] == ["café \ufffd", "```\na\nb\n```"]
+    assert "An answer.\n\nIts end.\nBlock seen.\n42\nok" in output.decode()
+    assert "\x1b" not in output.decode()
+    assert "you>" not in output.decode()
+    assert not errors
+
+
+async def test_a_long_answer_scrolls_while_it_comes(model: LocalModel, data_dir: Path) -> None:
+    """The newest is on the screen before the end, in a long block too; at the end all is there once."""
+    words = "".join(f"\n\nParagraph {n:02} " + "has some words in it " * 8 for n in range(20))
+    block = "\n\n```python\n" + "".join(f"line_{n:02}()\n" for n in range(60))
+    model.script([[say(words + block, pieces=200), hang(), say("```\n\nThe end.")]])
+    async with open_tty(data_dir, **variables(model)) as tty:
+        tty.type("go\r")
+        await tty.until("line_59")
+        now = tty.text.splitlines()
+        assert "line_59()" in "".join(now[-4:])
+        assert len([line for line in now if "line_" in line]) <= ROWS
+        assert "Paragraph 00" in "".join(now)
+        model.release()
+        await tty.asked()
+        text = tty.text
+    assert re.findall(r"Paragraph (\d\d)", text) == [f"{n:02}" for n in range(20)]
+    assert re.findall(r"line_(\d\d)", text) == [f"{n:02}" for n in range(60)]
+    assert text.index("line_59") < text.index("The end.")
+    assert "it\n\nParagraph 01" in text
+
+
+@given(st.text(alphabet="ab`~-*#>|:=_[]()<! \t\n1.", max_size=60), st.integers(0, 60))
+def test_what_is_finished_does_not_change(text: str, cut: int) -> None:
+    """Whatever follows, the blocks that were left on the screen are those of the whole text."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable("reference")
+    done = finished(text[:cut])
+    alone = [(each.type, each.map, each.content) for each in parser.parse(text[:done])]
+    assert [(each.type, each.map, each.content) for each in parser.parse(text)][: len(alone)] == alone
+
+
+def test_only_warnings_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """As one plain line on stderr."""
+    chat._log_plainly()
+    log = structlog.get_logger("orchestrator.lifecycle.reap")
+    log.info("reaped", containers=3)
+    log.warning("not reaped", containers=1)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.fullmatch(r'timestamp=\S+ level=warning event="not reaped" containers=1\n', shown.err)
