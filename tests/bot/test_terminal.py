@@ -343,6 +343,23 @@ async def test_being_ended_leaves_nothing(
     assert "Traceback" not in tty.text
 
 
+ELSEWHERE = """
+import signal, threading
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+def pass_on():
+    signal.sigwait({signal.SIGUSR1})
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+threading.Thread(target=pass_on).start()
+"""
+
+
+async def test_a_signal_that_interrupts_no_reading_is_heard_too(data_dir: Path) -> None:
+    """The system gave it to another thread, or just before the reading began."""
+    async with open_tty(data_dir, ELSEWHERE) as tty:
+        tty.process.send_signal(signal.SIGUSR1)
+        assert await tty.ended() == 0
+
+
 async def test_a_paste_is_one_question(model: LocalModel, data_dir: Path) -> None:
     """Its lines are kept, and a line may be longer than a terminal's own buffer."""
     model.script([say("Three."), say("Long.")])
@@ -416,7 +433,10 @@ async def test_a_long_answer_scrolls_while_it_comes(model: LocalModel, data_dir:
     assert "it\n\nParagraph 01" in text
 
 
-@given(st.text(alphabet="ab`~-*#>|:=_[]()<! \t\n1.", max_size=60), st.integers(0, 60))
+LINES = ("", "a", "- b", "  c", "    d", "1. e", "> f", "# g", "---", "```", "~~~", "| h | i |", "|---|---|")
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=12).map("\n".join), st.integers(0, 80))
 def test_what_is_finished_does_not_change(text: str, cut: int) -> None:
     """Whatever follows, the blocks that were left on the screen are those of the whole text."""
     parser = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable("reference")
