@@ -12,15 +12,15 @@ from rich.console import Console
 from bot import markdown, render, terminal
 from bot.conversation import Record, converse, files_note, system_prompt
 from bot.keyboard import Keyboard
-from bot.memory import tokens, trimmed
+from bot.memory import room_in, tokens, trimmed
 from bot.model import Message, Model, ModelError, Said, Text, ToolCall, ToolResult
 from bot.opening import open_sandglass
 from bot.repl import Repl
-from bot.runs import execute, new_execution_id, told
+from bot.runs import run_before, told
 from bot.screen import Screen, open_console
 from bot.services import Services, open_services
 from bot.settings import BotSettings, SetupError
-from bot.tools import Toolbox
+from bot.tools import TOOLS, Toolbox
 from bot.traces import trace
 from orchestrator import FileNotFoundOrExpired, SandglassError, Settings, StoredFile
 
@@ -89,7 +89,7 @@ class Chat:
             case "/save":
                 await self._save(rest.strip())
             case "/run":
-                await self._run(markdown.fenced_code(rest) or rest)
+                await self._run(markdown.program(rest))
             case _:
                 await self._ask(line)
         return True
@@ -109,9 +109,8 @@ class Chat:
         files = await self._orchestrator.list_user_files(_OWNER)
         question = Text(role="user", text=line)
         frame = (system_prompt(), files_note(files), question)
-        kept, left_out = trimmed(self._history, settings.model_window - sum(tokens(each) for each in frame))
-        if left_out:
-            self._screen.say(f"{left_out} older messages no longer fit and were left out", "yellow")
+        space = room_in(settings.model_window, TOOLS) - sum(tokens(each) for each in frame)
+        kept, left_out = trimmed(self._history, space)
         record, self._said = Record(), ""
         toolbox = Toolbox(
             orchestrator=self._orchestrator, owner=_OWNER, witness=self._screen, sees=settings.model_sees
@@ -119,19 +118,27 @@ class Chat:
         messages = (frame[0], *kept, *frame[1:])
         self._screen.busy("thinking")
         try:
-            await converse(model, toolbox, messages, record, self, max_rounds=settings.max_rounds)
+            await converse(
+                model,
+                toolbox,
+                messages,
+                record,
+                self,
+                max_rounds=settings.max_rounds,
+                window=settings.model_window,
+            )
         finally:
+            if left_out := left_out + record.left_out:
+                self._screen.say(f"{left_out} older messages no longer fit and were left out", "yellow")
             self._history += [question, *record.messages]
             if not record.messages or not isinstance(record.messages[-1], Said):
                 self._history.append(Said(text=self._said.strip()[-2_000:] or "(no answer)"))
 
-    async def _run(self, code: str) -> None:
-        if not code.strip():
-            self._screen.say("Write code after /run.")
+    async def _run(self, code: str | None) -> None:
+        if not code:
+            self._screen.say("Write Python after /run.")
             return
-        self._screen.busy("running, Ctrl-C stops it")
-        run = await execute(self._orchestrator, _OWNER, code, execution_id=new_execution_id())
-        await self._screen.ended(run)
+        run = await run_before(_Typed(self._screen), self._orchestrator, _OWNER, code)
         call = ToolCall(call_id=f"run_{run.execution_id}", name="execute_python", arguments="{}")
         self._history += [
             Text(role="user", text=f"I ran this code myself:\n```python\n{code}\n```"),
@@ -193,6 +200,18 @@ class Chat:
 
     async def _load(self, file: StoredFile) -> bytes:
         return await self._orchestrator.load_file(file.file_id, _OWNER)
+
+
+class _Typed:
+    """The screen for code that its reader has just typed: it is not shown once more."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self.ended = screen.ended
+
+    async def began(self, execution_id: str, code: str) -> None:  # noqa: ARG002
+        """See `Witness`."""
+        self._screen.busy("running, Ctrl-C stops it")
 
 
 def _readings(words: Sequence[str]) -> Iterator[tuple[str, str]]:

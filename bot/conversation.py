@@ -95,7 +95,7 @@ async def converse(
             return
         await _serve(said, toolbox, record, may_run=not is_last)
         if record.cut_short is not None:
-            raise ModelError(record.cut_short)
+            return
         await listener.piece("\n\n")
     raise ModelError(f"The model was stopped after {max_rounds} rounds of tool calls: ask for less at once.")
 

@@ -96,6 +96,13 @@ def fenced_code(text: str) -> str | None:
     return "\n".join(filter(None, map(_python, blocks))) or None
 
 
+def program(text: str) -> str | None:
+    """What somebody gives to be run, in a fence or without; None for nothing, and for another language."""
+    if (fenced := fenced_code(text)) is not None:
+        return fenced
+    return text if text.strip() and not text.lstrip().startswith("```") else None
+
+
 def _python(content: str) -> str:
     """The program in a block; nothing where its first line, the tag, names another language."""
     tag, line_end, program = content.partition("\n")

@@ -17,7 +17,7 @@ from bot.sending import UNSENT
 from bot.services import Services
 from bot.tools import TOOLS
 from bot.unbroken import unbroken
-from orchestrator import FileNotFoundOrExpired, FileTooLarge, SandglassError, StoredFile
+from orchestrator import FileNotFoundOrExpired, SandglassError, StoredFile
 
 _SEEN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _SEEN_BYTES = 4_000_000
@@ -50,8 +50,14 @@ async def store_uploads(services: Services, message: nextcord.Message) -> Upload
     """Store every attachment that is not stored yet; its size is checked before a byte is read."""
     told, refused, pictures = [], [], []
     before = await services.store.uploads_of(message.id)
+    most = services.orchestrator.bounds.max_file_bytes
     forwarded = [each for snapshot in message.snapshots for each in snapshot.attachments]
     for each in (*message.attachments, *forwarded):
+        if each.size > most:
+            refused.append(
+                f"{name(each.filename)} has {size(each.size)}, the limit is {size(most)}: not kept"
+            )
+            continue
         try:
             kept = await _stored(services, message, each, before.get(each.id))
             if services.settings.model_sees and kept.media_type in _SEEN_TYPES and kept.size <= _SEEN_BYTES:
@@ -73,9 +79,6 @@ async def _stored(
     if before is not None:
         with suppress(FileNotFoundOrExpired):
             return await services.orchestrator.get_file(before, owner)
-    most = services.orchestrator.bounds.max_file_bytes
-    if attachment.size > most:
-        raise FileTooLarge(f"it has {size(attachment.size)}, the limit is {size(most)}.")
     data = await attachment.read()
     return await _keep(services, message, attachment, data)
 

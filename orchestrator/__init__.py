@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from orchestrator.errors import (
         Fault,
         FileNotFoundOrExpired,
-        FileTooLarge,
         RateLimited,
         Refused,
         SandglassError,
@@ -40,7 +39,6 @@ _HOMES = {
     "ExecutionState": "domain.states",
     "Fault": "errors",
     "FileNotFoundOrExpired": "errors",
-    "FileTooLarge": "errors",
     "InterpreterStatus": "domain.status",
     "Limits": "domain.limits",
     "Orchestrator": "app",
@@ -73,7 +71,6 @@ __all__ = [
     "ExecutionState",
     "Fault",
     "FileNotFoundOrExpired",
-    "FileTooLarge",
     "InterpreterStatus",
     "Limits",
     "Orchestrator",

@@ -31,7 +31,13 @@ class Talk(nextcord.ClientCog):
         if not code.strip():
             await interaction.response.send_modal(CodeForm(Action(verb="form", target="new").custom_id))
             return
-        await run_code(self._services, self._turns, interaction, markdown.fenced_code(code) or code)
+        program = markdown.program(code)
+        if program is None:
+            await refuse(
+                interaction, "That block is not Python: send the code alone, or in a ```python fence."
+            )
+            return
+        await run_code(self._services, self._turns, interaction, program)
 
     @message_command(name="Run this code")
     async def run_message(self, interaction: nextcord.Interaction[Any], message: nextcord.Message) -> None:

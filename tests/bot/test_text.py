@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bot.delivery import file_limit, safe_filename
 from bot.markdown import PART, block, fenced_code, name, prose, split
+from bot.markdown import program as program_of
 from bot.memory import dumped, loaded, tokens, trimmed
 from bot.model import Message, Said, Text, ToolCall, ToolResult, Usage
 from bot.money import price
@@ -162,3 +163,19 @@ def test_a_trace_has_lines_and_no_values() -> None:
     assert fields["error"] == "ValueError"
     assert "test_text.py:" in fields["where"]
     assert "prompt" not in str(fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        ("print(1)", "print(1)"),
+        ("    print(1)", "    print(1)"),
+        ("```python\nprint(1)\n```", "print(1)"),
+        ("print('```')", "print('```')"),
+        ('```json\n{"a": 1}\n```', None),
+        (" \n", None),
+    ],
+)
+def test_what_is_given_to_run_is_python_or_nothing(text: str, program: str | None) -> None:
+    """With a fence or without; a block of another language is not run with its back-ticks."""
+    assert program_of(text) == program

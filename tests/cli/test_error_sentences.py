@@ -79,7 +79,8 @@ def _classes() -> set[str]:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    found, unseen = set[str](), [tree.SandglassError, SetupError, ModelError]
+    found = set[str]()
+    unseen: list[type[Exception]] = [tree.SandglassError, SetupError, ModelError]
     while unseen:
         one = unseen.pop()
         found.add(one.__name__)
