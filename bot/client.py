@@ -16,7 +16,7 @@ from bot.cogs.files import Files
 from bot.cogs.talk import Talk
 from bot.connection import intents, pace
 from bot.dialogue import Dialogue
-from bot.interactions import Asked, costs, refuse, user_of, who_asks
+from bot.interactions import Asked, channel_of, costs, refuse, user_of, who_asks
 from bot.locks import Locks
 from bot.people import who_edited, who_types, who_wrote
 from bot.policy import Who
@@ -122,7 +122,8 @@ class SandglassClient(nextcord.Client):
     ) -> None:
         """Answer a message that passed every gate."""
         self.services.warmer.coming(who.user)
-        room = await self._is_room(message.channel)
+        # Of a DM that was not spoken in since the start, only the missing guild says what it is.
+        room = who.guild is None or await self.services.store.is_ours(message.channel.id)
         dialogue = Dialogue(self.services, self.turns, message, me=self.me, who=who, room=room, into=into)
         try:
             self.turns.start(message.id, message.author.id, dialogue.run)
@@ -193,7 +194,9 @@ class SandglassClient(nextcord.Client):
 
     def place(self, channel_id: int) -> Any:
         """A channel to write to, known or not."""
-        return self.get_channel(channel_id) or self.get_partial_messageable(channel_id)
+        known = self.get_channel(channel_id)
+        kinds = (nextcord.TextChannel, nextcord.Thread, nextcord.DMChannel)
+        return known if isinstance(known, kinds) else channel_of(self, channel_id)
 
     async def on_error(self, event_method: str, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """A handler failed; the arguments are people's words and stay out of the log."""
@@ -210,9 +213,6 @@ class SandglassClient(nextcord.Client):
             elif await self.services.store.question_of(replied) is not None:
                 return True
         return await self.services.store.is_ours(message.channel.id)
-
-    async def _is_room(self, channel: Any) -> bool:
-        return isinstance(channel, nextcord.DMChannel) or await self.services.store.is_ours(channel.id)
 
     async def _say_no(self, message: nextcord.Message, text: str) -> None:
         reference = message.to_reference(fail_if_not_exists=False)

@@ -35,9 +35,7 @@ class Held:
         try:
             await mine[1]
         except asyncio.CancelledError:
-            if mine in self._line:
-                self._line.remove(mine)
-            else:
+            if not mine[1].cancelled():
                 self._held -= count  # let in at the same moment
             self._wake()
             raise
@@ -46,10 +44,11 @@ class Held:
         return not self._held or self._held + count <= self._most
 
     def _wake(self) -> None:
-        while self._line and self._fits(self._line[0][0]):
+        while self._line and (self._line[0][1].cancelled() or self._fits(self._line[0][0])):
             count, waiting = self._line.popleft()
-            self._held += count
-            waiting.set_result(None)
+            if not waiting.cancelled():
+                self._held += count
+                waiting.set_result(None)
 
 
 IN_HAND = Held()
