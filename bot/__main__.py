@@ -76,10 +76,10 @@ async def _serve(settings: BotSettings, ours: Settings) -> int:
             if gateway.done():
                 gateway.result()
         finally:
-            await turns.close()
             for task in (gateway, told):
                 task.cancel()
-            await asyncio.gather(gateway, told, return_exceptions=True)
+            # At once: a client hangs up first, and what the questions still say goes through its session.
+            await asyncio.gather(turns.close(), gateway, told, return_exceptions=True)
     return _OK
 
 

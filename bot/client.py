@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,7 @@ from bot.clicks import Clicks
 from bot.cogs.about import About
 from bot.cogs.files import Files
 from bot.cogs.talk import Talk
-from bot.connection import intents, pace
+from bot.connection import intents, pace, seal
 from bot.dialogue import Dialogue
 from bot.interactions import Asked, channel_of, costs, refuse, user_of, who_asks
 from bot.locks import Locks
@@ -29,7 +30,8 @@ from orchestrator import SandglassError
 
 log = structlog.get_logger(__name__)
 
-_HANDLERS_MAY_TAKE = 10.0
+_GOODBYE = 3.0
+"""Seconds for Discord to answer our hanging up; one that is silent by then has lost the line anyway."""
 _SYNC_AGAIN = (0.5, 5.0, 30.0)
 
 
@@ -52,7 +54,8 @@ class SandglassClient(nextcord.Client):
         for cog in (Talk(services, turns), Files(services), About(services, turns)):
             self.add_cog(cog)
         self.synced = asyncio.Event()
-        self._at_work: set[asyncio.Task[Any] | None] = set()
+        self._at_work: set[asyncio.Task[Any]] = set()
+        self._hung_up = asyncio.Event()
 
     async def on_connect(self) -> None:
         """Make Discord's set of commands ours; once more where a request was lost."""
@@ -63,29 +66,50 @@ class SandglassClient(nextcord.Client):
                     log.error("Discord keeps other commands than it was given", commands=wrong)
             except (nextcord.HTTPException, aiohttp.ClientError, OSError) as error:
                 log.warning("commands not synced", again_in=wait, **trace(error))
-                await asyncio.sleep(wait)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._hung_up.wait(), wait)
+                    return
             else:
                 self.synced.set()
                 return
         log.error("commands not synced, given up until the next connection")
 
     async def close(self) -> None:
-        """Hang up, then wait for the handlers that are at work: the store closes after us."""
-        await super().close()
-        others = {each for each in self._at_work if each is not None and each is not asyncio.current_task()}
-        if others:
-            await asyncio.wait(others, timeout=_HANDLERS_MAY_TAKE)
+        """Hang up; then let what is in hand speak to Discord to its end, and close the session after it.
+
+        There is no bound: a question may take its ten minutes while another client listens. Whoever has not
+        so long cancels this, and the session is closed then.
+        """
+        if self.is_closed():
+            return
+        self._closed = True
+        self._hung_up.set()
+        try:
+            await self._leave_gateway()
+            while others := self._at_work - {asyncio.current_task()}:
+                await asyncio.wait(others)
+        finally:
+            await seal(self)
+
+    async def _leave_gateway(self) -> None:
+        gateway: Any = self.ws  # None until the first connection, which nextcord's types do not say
+        if gateway is not None and gateway.open:
+            with suppress(aiohttp.ClientError, OSError):
+                async with asyncio.timeout(_GOODBYE):
+                    await gateway.close(code=1000)
 
     async def _run_event(
         self, coro: Callable[..., Coroutine[Any, Any, Any]], event_name: str, *args: Any, **kwargs: Any
     ) -> None:
         # nextcord starts handlers and forgets them; this is the one place through which all of them go.
-        task = asyncio.current_task()
-        self._at_work.add(task)
-        try:
-            await super()._run_event(coro, event_name, *args, **kwargs)
-        finally:
-            self._at_work.discard(task)
+        self._remember(asyncio.current_task())
+        await super()._run_event(coro, event_name, *args, **kwargs)
+
+    def _remember(self, task: asyncio.Task[Any] | None) -> None:
+        """Something is at work that speaks through this client's session."""
+        if task is not None:
+            self._at_work.add(task)
+            task.add_done_callback(self._at_work.discard)
 
     @property
     def me(self) -> int:
@@ -126,9 +150,11 @@ class SandglassClient(nextcord.Client):
         room = who.guild is None or await self.services.store.is_ours(message.channel.id)
         dialogue = Dialogue(self.services, self.turns, message, me=self.me, who=who, room=room, into=into)
         try:
-            self.turns.start(message.id, message.author.id, dialogue.run)
+            turn = self.turns.start(message.id, message.author.id, dialogue.run)
         except TooManyError:
             await self._say_no(message, "-# 🐢 several of your questions wait already: ask again after them")
+        else:
+            self._remember(turn.task)
 
     async def on_raw_typing(self, event: nextcord.RawTypingEvent) -> None:
         """Someone types in a conversation with us: make ready for code."""

@@ -1,12 +1,15 @@
-"""What a client is told of the connection: which events to ask for, and how requests are counted."""
+"""What a client is told of the connection: how to log in, what to ask for, how requests are counted."""
 
 import asyncio
 import time
 from collections import deque
 from typing import Any
 
+import aiohttp
 import nextcord
 from nextcord.http import GlobalRateLimit
+
+from bot.settings import SetupError
 
 
 def intents() -> nextcord.Intents:
@@ -16,6 +19,42 @@ def intents() -> nextcord.Intents:
     wanted.guild_typing = wanted.dm_typing = True
     wanted.message_content = True
     return wanted
+
+
+async def log_in(client: nextcord.Client, token: str, *, proven: bool = False) -> None:
+    """Log a client in; raises `SetupError` for what only the operator can mend.
+
+    `proven` says that this configuration has worked before: then an answer that makes no sense is Discord's
+    bad day, and goes up as it is.
+    """
+    try:
+        await client.login(token)
+    except nextcord.LoginFailure as error:
+        raise SetupError("Discord refused the token: set DISCORD_TOKEN to the bot's own.") from error
+    except ValueError as error:
+        if proven:
+            raise
+        raise SetupError(
+            "Discord cannot be asked with these settings: correct DISCORD_TOKEN or SANDGLASS_DISCORD_API."
+        ) from error
+    except (TypeError, LookupError, nextcord.NotFound) as error:
+        # A web page is a text, of which nextcord wants the fields of an account.
+        if proven:
+            raise
+        raise SetupError(
+            "What answers at SANDGLASS_DISCORD_API is not Discord: correct the address, or leave it unset."
+        ) from error
+
+
+async def seal(client: nextcord.Client) -> None:
+    """Close a client's session for good: nextcord opens another for a late request, and never closes it."""
+    http: Any = client.http
+    http.recreate = _stay_closed
+    await http.close()
+
+
+async def _stay_closed() -> None:
+    raise aiohttp.ClientConnectionError("this client was closed")
 
 
 class Unshared(dict[str, Any]):

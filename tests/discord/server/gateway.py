@@ -49,12 +49,16 @@ class Line:
         self.ws = ws
         self.session: Session | None = None
         self._zlib = zlib.compressobj() if compress else None
-        self._frames: asyncio.Queue[Json | int] = asyncio.Queue()
+        self._frames: asyncio.Queue[Json | bytes | int] = asyncio.Queue()
         self.pump = asyncio.create_task(self._pump(), name="gateway-line")
 
     def send(self, frame: Json) -> None:
         """Queue a frame; all four keys are always there."""
         self._frames.put_nowait({"op": None, "d": None, "s": None, "t": None, **frame})
+
+    def spoil(self) -> None:
+        """Queue a frame that ends as a compressed one does, and is none."""
+        self._frames.put_nowait(b"\xff" * 8 + b"\x00\x00\xff\xff")
 
     def hang_up(self, code: int) -> None:
         """Close with this code after everything queued has left."""
@@ -64,8 +68,11 @@ class Line:
 
     async def _pump(self) -> None:
         while not isinstance(frame := await self._frames.get(), int):
-            text = json.dumps(frame)
             try:
+                if isinstance(frame, bytes):
+                    await self.ws.send_bytes(frame)
+                    continue
+                text = json.dumps(frame)
                 if self._zlib is None:
                     await self.ws.send_str(text)
                 else:

@@ -163,6 +163,16 @@ class LocalDiscord:
             self.gateway.sessions.clear()
         self.gateway.order(INVALID, resumable)
 
+    def confuse_gateway(self) -> None:
+        """Send every session a message that lacks all that a message has."""
+        for session in self.gateway.sessions.values():
+            session.dispatch("MESSAGE_CREATE", {})
+
+    def corrupt_gateway(self) -> None:
+        """Send on every line what cannot be decompressed."""
+        for line in self.gateway.lines:
+            line.spoil()
+
     def refuse_gateway(self, times: int = 1) -> None:
         """Answer the next websocket handshakes with 503."""
         self.gateway.refuse = times
