@@ -10,6 +10,7 @@ import aiohttp
 import nextcord
 import structlog
 
+from bot.catchup import CatchUp, by_a_person, with_roles
 from bot.changes import Changes
 from bot.clicks import Clicks
 from bot.cogs.about import About
@@ -51,6 +52,9 @@ class SandglassClient(nextcord.Client):
         self._clicks = Clicks(services, turns)
         self._changes = Changes(self)
         self._doors = Locks()
+        self._catch_up = CatchUp(self, services.store, services.heard, services.clock.now)
+        for event in (self._catch_up.on_connect, self._catch_up.on_ready):
+            self.add_listener(event)
         for cog in (Talk(services, turns), Files(services), About(services, turns)):
             self.add_cog(cog)
         self.synced = asyncio.Event()
@@ -119,20 +123,19 @@ class SandglassClient(nextcord.Client):
 
     async def on_message(self, message: nextcord.Message) -> None:
         """Answer people who speak to us, each in the order of asking."""
-        if message.author.bot or message.type not in {
-            nextcord.MessageType.default,
-            nextcord.MessageType.reply,
-        }:
-            return
-        async with self._doors.of(message.author.id):
-            await self._hear(message)
+        if by_a_person(message) and self.services.heard.first(message.id):
+            await self._catch_up.passed(message.channel.id)
+            await self.take_up(message)
 
-    async def _hear(self, message: nextcord.Message) -> None:
-        if not await self._is_for_us(message):
-            return
-        who = who_wrote(message)
-        if (await self.services.policy.rules()).admits(who) and await self.may_ask_now(message):
-            await self.begin(message, who)
+    async def take_up(self, message: nextcord.Message) -> None:
+        """Answer a message if it is for us, its author may ask, and may ask now."""
+        async with self._doors.of(message.author.id):
+            if not await self._is_for_us(message):
+                return
+            await with_roles(message)
+            who = who_wrote(message)
+            if (await self.services.policy.rules()).admits(who) and await self.may_ask_now(message):
+                await self.begin(message, who)
 
     async def may_ask_now(self, message: nextcord.Message) -> bool:
         """Take one question out of its author's bucket, or say how long to wait."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.catchup import Heard
 from bot.connection import Edits
 from bot.model import Model, connect
 from bot.money import load_prices
@@ -28,6 +29,7 @@ class Services:
     model: Callable[[str], Model] | None
     warmer: Warmer
     edits: Edits
+    heard: Heard
 
     async def model_of(self, user_id: int) -> Model | None:
         """The model that a person talks to: their choice while it is offered, else the default."""
@@ -60,6 +62,7 @@ async def open_services(
                 model=model,
                 warmer=warmer,
                 edits=Edits(),
+                heard=Heard(),
             )
         finally:
             await warmer.close()

@@ -188,6 +188,32 @@ class Store:
             return await session.get(ThreadRow, thread_id) is not None
 
     @unbroken
+    async def conversations(self, since: int, most: int) -> list[tuple[int, int]]:
+        """(channel, newest question) wherever we spoke later than the id `since`, the liveliest first.
+
+        A question and not our answer to it: we may answer long after we have stopped to listen.
+        """
+        newest = func.max(MessageRow.question_id)
+        spoken = (
+            select(MessageRow.channel_id, newest)
+            .where(MessageRow.question_id > since)
+            .group_by(MessageRow.channel_id)
+            .order_by(newest.desc())
+        )
+        opened = (
+            select(ThreadRow.thread_id, ThreadRow.thread_id)
+            .where(ThreadRow.thread_id > since)
+            .order_by(ThreadRow.thread_id.desc())
+        )
+        async with self._sessions() as session:
+            marks = {
+                channel_id: mark
+                for query in (opened, spoken)
+                for channel_id, mark in await session.execute(query.limit(most))
+            }
+        return sorted(marks.items(), key=lambda each: each[1], reverse=True)[:most]
+
+    @unbroken
     async def choose(self, user_id: int, model: str) -> None:
         """Note a person's model."""
         await self._merge(ChoiceRow(user_id=user_id, model=model))

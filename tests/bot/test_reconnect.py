@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nextcord.utils import time_snowflake
 
 from bot.client import SandglassClient
 from bot.services import open_services
@@ -16,6 +18,8 @@ from bot.turns import Turns
 from orchestrator import Settings, open_orchestrator
 from tests.discord.model import LocalModel, call, say
 from tests.discord.server import LocalDiscord
+from tests.discord.server.people import Person
+from tests.discord.server.world import Channel, Message
 
 type Watched = Callable[..., AbstractAsyncContextManager[list[SandglassClient]]]
 
@@ -118,3 +122,175 @@ async def test_a_shutdown_waits_for_the_last_words_of_every_client(
     assert [each.content for each in made.messages] == ["-# ⏹️ stopped"]
     for client in clients:
         assert client.http._HTTPClient__session.closed  # type: ignore[attr-defined]
+
+
+@asynccontextmanager
+async def nobody_listening(discord: LocalDiscord) -> AsyncIterator[None]:
+    """A client is lost, and the next one is let in only afterwards."""
+    gateway, before = discord.gateway, discord.gateway.identifies
+    gateway.refuse = 1_000_000
+    discord.confuse_gateway()
+    await discord.world.until(lambda: None if gateway.connected else True, 10, "still connected")
+    gateway.sessions.clear()
+    yield
+    gateway.refuse = 0
+    await connections(discord, before + 1)
+
+
+async def answered(channel: Channel, question: Message, text: str) -> Message:
+    """The finished answer to a question."""
+    return await channel.wait_for(
+        lambda m: m.reference == question.id and text in m.content and not m.components, 30
+    )
+
+
+async def talked(discord: LocalDiscord, person: Person, channel: Channel) -> Message:
+    """The answer to a first question, which makes the channel one that we have spoken in."""
+    question = await person.say(channel, "hello", mention=channel.guild is not None)
+    return await answered(channel, question, "Hello.")
+
+
+async def test_what_was_said_between_two_clients_is_answered_in_order(
+    discord: LocalDiscord, model: LocalModel, watched: Watched
+) -> None:
+    """In DMs, in our threads and as replies, before what is said once we listen; and nothing else is."""
+    said = ("Hello.", "Hello.", "One.", "Two.", "Three.", "Dear.", "Thread.")
+    model.script([say(each) for each in said])
+    alice, bob = discord.user("alice"), discord.user("bob")
+    async with watched():
+        first = await talked(discord, alice, discord.general)
+        await talked(discord, bob, bob.dm_channel)
+        opened = await alice.slash("chat", channel=discord.general, topic="room")
+        await opened.wait_for(lambda m: "The thread is open" in m.content)
+        room = discord.channel("room")
+        async with nobody_listening(discord):
+            one = await alice.say(discord.general, "the first", reply_to=first)
+            await alice.say(discord.general, "chatter of no concern")
+            gone = await alice.say(discord.general, "deleted meanwhile", reply_to=first)
+            await alice.delete(gone)
+            two = await alice.say(discord.general, "the second", reply_to=first)
+        three = await alice.say(discord.general, "the third", reply_to=first)
+        for question, text in ((one, "One."), (two, "Two."), (three, "Three.")):
+            await answered(discord.general, question, text)
+        async with nobody_listening(discord):
+            dear = await bob.dm("privately")
+        await answered(bob.dm_channel, dear, "Dear.")
+        async with nobody_listening(discord):
+            inside = await alice.say(room, "in the thread")
+        await answered(room, inside, "Thread.")
+    assert len(model.requests) == 7
+
+
+async def test_a_session_that_cannot_be_resumed_is_caught_up(
+    discord: LocalDiscord, model: LocalModel, bot: SandglassClient
+) -> None:
+    """The same client begins another session, and answers once what was said before it."""
+    model.script([say("Hello."), say("Meanwhile.")])
+    alice = discord.user("alice")
+    await talked(discord, alice, alice.dm_channel)
+    discord.invalidate_session(resumable=False)
+    missed = await alice.dm("are you there?")
+    await answered(alice.dm_channel, missed, "Meanwhile.")
+    assert discord.gateway.identifies == 2
+
+
+async def test_a_restart_answers_what_came_while_the_bot_was_down(
+    discord: LocalDiscord, model: LocalModel, watched: Watched
+) -> None:
+    """Once; what the end of the process has stopped was answered with that."""
+    model.script([say("Hello."), call("execute_python", {"code": STEPS.format(tenths=900)}), say("Back.")])
+    alice = discord.user("alice")
+    async with watched():
+        await talked(discord, alice, alice.dm_channel)
+        stopped = await alice.dm("a long one")
+        await alice.dm_channel.wait_for(lambda m: "running" in m.content, 20)
+    await answered(alice.dm_channel, stopped, "stopped")
+    missed = await alice.dm("while you were down")
+    async with watched():
+        await answered(alice.dm_channel, missed, "Back.")
+    async with watched() as clients:
+        await asyncio.wait_for(clients[0]._catch_up.passed(alice.dm_channel.id), 10)
+    assert len(model.requests) == 3
+
+
+async def test_what_was_heard_already_is_not_answered_twice(
+    discord: LocalDiscord, model: LocalModel, watched: Watched
+) -> None:
+    """One client has heard it and has said nothing yet when the next one reads the same message."""
+    model.script([say("Hello."), say("Once.")])
+    alice = discord.user("alice")
+    async with watched() as clients:
+        await talked(discord, alice, alice.dm_channel)
+        discord.fail_next("POST /channels/*/messages", 503, 2)
+        question = await alice.dm("only once")
+        discord.confuse_gateway()
+        await connections(discord, 2, 3)
+        await asyncio.wait_for(clients[-1].wait_until_ready(), 10)
+        await asyncio.wait_for(clients[-1]._catch_up.passed(alice.dm_channel.id), 10)
+        await answered(alice.dm_channel, question, "Once.")
+    assert len([m for m in alice.dm_channel.messages if m.reference == question.id]) == 1
+    assert len(model.requests) == 2
+
+
+async def test_a_missed_message_passes_the_policy_with_its_author_s_roles(
+    discord: LocalDiscord, model: LocalModel, watched: Watched, tmp_path: Path
+) -> None:
+    """Discord does not tell them with a message that is fetched."""
+    role = discord.role("friends")
+    policy = tmp_path / "policy.toml"
+    await asyncio.to_thread(policy.write_text, f"[allow]\nroles = [{role.id}]\n")
+    alice, mallory = discord.user("alice", roles=(role,)), discord.user("mallory")
+    model.script([say("Hello."), say("Friend.")])
+    async with watched(policy=policy):
+        first = await talked(discord, alice, discord.general)
+        async with nobody_listening(discord):
+            await mallory.say(discord.general, "let me in", reply_to=first)
+            question = await alice.say(discord.general, "a friend", reply_to=first)
+        await answered(discord.general, question, "Friend.")
+    assert len(model.requests) == 2
+
+
+async def test_what_is_too_old_is_left_alone(
+    discord: LocalDiscord, model: LocalModel, watched: Watched
+) -> None:
+    """A quarter of an hour; what is younger is answered, though the conversation rested for longer."""
+    model.script([say("Young.")])
+    alice = discord.user("alice")
+    ago = {minutes: datetime.now(UTC) - timedelta(minutes=minutes) for minutes in (30, 16, 14)}
+    async with watched() as clients:
+        store = clients[0].services.store
+        mark = time_snowflake(ago[30])
+        await store.ours(mark + 1, mark, alice.dm_channel.id)
+    old, young = [
+        Message(
+            id=time_snowflake(ago[minutes]),
+            channel=alice.dm_channel,
+            author=alice.account,
+            content=f"{minutes} minutes ago",
+            at=ago[minutes],
+        )
+        for minutes in (16, 14)
+    ]
+    alice.dm_channel.log += [old, young]
+    async with watched():
+        await answered(alice.dm_channel, young, "Young.")
+    assert len(model.requests) == 1
+    assert "14 minutes ago" in model.requests[0].everything
+
+
+async def test_an_answer_given_while_nobody_listens_hides_no_question(
+    discord: LocalDiscord, model: LocalModel, watched: Watched
+) -> None:
+    """Our own newest message is no sign of how far we have heard."""
+    steps = [call("execute_python", {"code": code}) for code in (STEPS.format(tenths=20), "print('again')")]
+    model.script([*steps, say("Done."), say("Bob.")])
+    alice, bob = discord.user("alice"), discord.user("bob")
+    async with watched():
+        question = await alice.ask(discord.general, "compute")
+        await discord.general.wait_for(lambda m: "running" in m.content, 20)
+        async with nobody_listening(discord):
+            missed = await bob.say(discord.general, "and me?", reply_to=discord.general.messages[-1])
+            await discord.general.wait_for(lambda m: "again" in m.content, 20, after=missed)
+            await answered(discord.general, question, "Done.")
+        await answered(discord.general, missed, "Bob.")
+    assert len(model.requests) == 4
