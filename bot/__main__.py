@@ -85,13 +85,10 @@ async def _serve(settings: BotSettings, ours: Settings) -> int:
 
 async def _check(settings: BotSettings, ours: Settings) -> int:
     well = True
-    async with (
-        open_sandglass(settings, ours) as orchestrator,
-        open_services(settings, orchestrator, ours.data_dir) as services,
-    ):
-        async for found in findings(services):
-            well = well and found.good
-            sys.stdout.write(f"{'ok  ' if found.good else 'FAIL'} {found.part}: {found.sentence}\n")
+    async for found in findings(settings, ours):
+        well = well and found.good
+        sys.stdout.write(f"{'ok  ' if found.good else 'FAIL'} {found.part}: {found.sentence}\n")
+        sys.stdout.flush()
     return _OK if well else _FAULT
 
 

@@ -157,6 +157,8 @@ def _read(path: Path) -> tuple[Rules, int]:
         return Rules.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))), stamp
     except OSError as error:
         raise SetupError(f"SANDGLASS_POLICY names {path}, which cannot be read: correct it.") from error
+    except UnicodeDecodeError as error:
+        raise SetupError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise SetupError(f"{path} is no valid TOML ({error}): correct it.") from error
     except ValidationError as error:

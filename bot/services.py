@@ -45,10 +45,10 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Open the store, below `data_dir` unless set otherwise, and the model's client.
 
-    Raises `SetupError` for an unusable policy file.
+    Raises `SetupError` for an unusable policy file or store.
     """
     policy = await Policy.open(settings.policy)
-    path = settings.bot_database or data_dir / "bot.sqlite3"
+    path = settings.store_path(data_dir)
     await asyncio.to_thread(load_prices)
     warmer = Warmer(orchestrator)
     async with open_store(path) as store, connect(settings) as model:

@@ -1,10 +1,13 @@
 """The bot's own settings, read from the environment once, by whoever starts it."""
 
+import json
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class SetupError(Exception):
@@ -15,7 +18,12 @@ class BotSettings(BaseSettings):
     """`SANDGLASS_<NAME>`, and three names that others made; sizes in bytes, times in seconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SANDGLASS_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="SANDGLASS_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     discord_token: SecretStr | None = Field(
@@ -32,7 +40,9 @@ class BotSettings(BaseSettings):
         description="Address of an OpenAI-compatible server.",
     )
     openai_model: str = Field("gpt-5-mini", description="The model that answers.")
-    openai_models: tuple[str, ...] = Field((), description="Further models that /model offers (JSON list).")
+    openai_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Further models that /model offers: names with commas, or a JSON list."
+    )
     openai_api: Literal["responses", "chat"] = Field("responses", description="Which of OpenAI's two APIs.")
     openai_timeout: float = Field(120, gt=0, description="Longest silence of the model.")
     model_window: int = Field(100_000, ge=2_000, description="Tokens of conversation sent to the model.")
@@ -55,11 +65,41 @@ class BotSettings(BaseSettings):
         "url",
         "http_token",
         "bot_database",
+        "policy",
+        "discord_api",
         mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("discord_token", "openai_api_key", "http_token")
+    @classmethod
+    def _one_word(cls, value: SecretStr | None) -> SecretStr | None:
+        """What goes into a header: a blank or a line break came along from wherever it was copied."""
+        if value is None or not (word := value.get_secret_value().strip()):
+            return None
+        if not re.fullmatch(r"[\x21-\x7e]+", word):
+            raise ValueError("it has a blank, a line break or an odd character in it: copy it again")
+        return SecretStr(word)
+
+    @field_validator("openai_base_url", "discord_api")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not (
+            re.match(r"https?://[^\s]+$", value, re.IGNORECASE) and urlsplit(value).hostname
+        ):
+            raise ValueError("it must be like https://example.org/v1")
+        return value
+
+    @field_validator("openai_models", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return tuple(name for each in value.split(",") if (name := each.strip()))
 
     @classmethod
     def load(cls, **overrides: object) -> Self:
@@ -69,11 +109,15 @@ class BotSettings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
-            known = name.startswith(("DISCORD_", "OPENAI_BASE", "OPENAI_API_KEY"))
+            known = name in {"DISCORD_TOKEN", "OPENAI_BASE_URL", "OPENAI_API_KEY"}
             raise SetupError(
                 f"{name if known else 'SANDGLASS_' + name} is not usable ({first['msg']}): "
                 "correct it and start again."
             ) from None
+
+    def store_path(self, data_dir: Path) -> Path:
+        """Where the bot's own file is, beside the orchestrator's unless told otherwise."""
+        return self.bot_database or data_dir / "bot.sqlite3"
 
     @property
     def has_model(self) -> bool:

@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, event, func, select, update
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
 from bot.history import History, as_seen_by
 from bot.memory import dumped, loaded
 from bot.model import Message, Usage
+from bot.settings import SetupError
 from bot.tables import (
     Base,
     ChoiceRow,
@@ -358,7 +360,7 @@ def _is_upload_of(user_id: int) -> ColumnElement[bool]:
 
 @asynccontextmanager
 async def open_store(path: Path) -> AsyncIterator[Store]:
-    """Open the file, made with its tables where it is missing."""
+    """Open the file, made with its tables where it is missing; raises `SetupError` where that cannot be."""
     # In a thread: making the engine looks at the disk and imports the dialect.
     engine = await asyncio.to_thread(
         create_async_engine,
@@ -377,8 +379,15 @@ async def open_store(path: Path) -> AsyncIterator[Store]:
         cursor.close()
 
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(Base.metadata.create_all)
+        except (SQLAlchemyError, OSError) as error:
+            why = getattr(error, "orig", None) or type(error).__name__
+            raise SetupError(
+                f"The bot's database {path} cannot be used ({why}): move a broken file away, or set "
+                "SANDGLASS_BOT_DATABASE to one in a directory that can be written."
+            ) from error
         yield Store(engine)
     finally:
         await engine.dispose()

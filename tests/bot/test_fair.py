@@ -1,14 +1,13 @@
 """Who waits, who is stopped where, whose budget is spent, and what is made ready ahead."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 
 import docker
 import pytest
 from pydantic import SecretStr
 
-from bot.check import findings
+from bot.check import discord_finding
 from bot.client import SandglassClient
 from bot.registry import differences
 from bot.warm import Warmer
@@ -222,5 +221,4 @@ async def test_the_set_of_commands_is_ours_and_a_difference_is_told(
 async def checked(bot: SandglassClient, token: str) -> str:
     """What --check says of Discord."""
     settings = bot.services.settings.model_copy(update={"discord_token": SecretStr(token)})
-    services = replace(bot.services, settings=settings)
-    return next(each.sentence for each in [f async for f in findings(services)] if each.part == "discord")
+    return (await discord_finding(settings)).sentence

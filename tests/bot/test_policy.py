@@ -149,7 +149,7 @@ def test_a_blocked_user_is_never_admitted(
 
 def write(path: Path, text: str, stamp: int) -> None:
     """A policy file of a known age."""
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     os.utime(path, (stamp, stamp))
 
 
@@ -166,7 +166,9 @@ async def test_a_changed_file_is_followed(hands: Hands, tmp_path: Path) -> None:
     assert (await opened.rules()).admins == {5}
 
 
-@pytest.mark.parametrize("text", ["[block", "[blok]\nusers = [1]\n", "[budget.user]\ntokens = -1\n"])
+@pytest.mark.parametrize(
+    "text", ["[block", "[blok]\nusers = [1]\n", "[budget.user]\ntokens = -1\n", "# caf\udce9"]
+)
 async def test_a_malformed_change_is_not_followed(hands: Hands, tmp_path: Path, text: str) -> None:
     """The old rules stay in force, so that a slip of the pen opens no door; mended, it is read."""
     path = tmp_path / "policy.toml"
@@ -351,6 +353,8 @@ def test_the_offered_models_are_distinct_and_the_default_first(monkeypatch: pyte
     monkeypatch.setenv("SANDGLASS_OPENAI_MODEL", "b")
     monkeypatch.setenv("SANDGLASS_OPENAI_MODELS", '["a", "b", "a"]')
     assert BotSettings.load().models == ("b", "a")
+    monkeypatch.setenv("SANDGLASS_OPENAI_MODELS", "a, c,,b")
+    assert BotSettings.load().models == ("b", "a", "c")
 
 
 @pytest.mark.usefixtures("_bare")

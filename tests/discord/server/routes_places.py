@@ -8,6 +8,8 @@ from .post import Post, dm_channel
 from .rest import NO_CONTENT, Answer, Call, Routes
 from .world import DM, TEXT, THREAD, Channel, Guild, User
 
+# An application that is not verified has its privileged intents under the names that end in "limited".
+MESSAGE_CONTENT_LIMITED = 1 << 19
 type Json = dict[str, Any]
 
 
@@ -70,7 +72,6 @@ class Places:
         me, empty = self.world.me, ("icon", "type", "team", "interactions_endpoint_url")
         owner = next(each for each in self.world.users.values() if not each.bot)
         zero = (
-            "flags",
             "approximate_guild_count",
             "approximate_user_install_count",
             "explicit_content_filter",
@@ -88,6 +89,7 @@ class Places:
             "owner": payloads.user(owner),
             "approximate_user_authorization_count": 0,
             "eligible_oauth2_scopes": [],
+            "flags": MESSAGE_CONTENT_LIMITED if "message_content" in self.post.gateway.portal else 0,
             **dict.fromkeys(empty),
             **dict.fromkeys(zero, 0),
         }
