@@ -16,7 +16,7 @@ from bot.clicks import Clicks
 from bot.cogs.about import About
 from bot.cogs.files import Files
 from bot.cogs.talk import Talk
-from bot.connection import intents, pace, seal
+from bot.connection import intents, pace, seal, time_heartbeats
 from bot.dialogue import Dialogue
 from bot.interactions import Asked, channel_of, costs, refuse, user_of, who_asks
 from bot.locks import Locks
@@ -53,8 +53,8 @@ class SandglassClient(nextcord.Client):
         self._changes = Changes(self)
         self._doors = Locks()
         self._catch_up = CatchUp(self, services.store, services.heard, services.clock.now)
-        for event in (self._catch_up.on_connect, self._catch_up.on_ready):
-            self.add_listener(event)
+        for listener in (self._catch_up.on_connect, self._catch_up.on_ready):
+            self.add_listener(listener)
         for cog in (Talk(services, turns), Files(services), About(services, turns)):
             self.add_cog(cog)
         self.synced = asyncio.Event()
@@ -63,6 +63,7 @@ class SandglassClient(nextcord.Client):
 
     async def on_connect(self) -> None:
         """Make Discord's set of commands ours; once more where a request was lost."""
+        time_heartbeats(self)
         for wait in _SYNC_AGAIN:
             try:
                 await super().on_connect()
@@ -77,6 +78,10 @@ class SandglassClient(nextcord.Client):
                 self.synced.set()
                 return
         log.error("commands not synced, given up until the next connection")
+
+    async def on_resumed(self) -> None:
+        """The same session on another line."""
+        time_heartbeats(self)
 
     async def close(self) -> None:
         """Hang up; then let what is in hand speak to Discord to its end, and close the session after it.

@@ -1,6 +1,7 @@
 """A connection that is lost and replaced, and what was said meanwhile: nothing lost, nothing said twice."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -294,3 +295,32 @@ async def test_an_answer_given_while_nobody_listens_hides_no_question(
             await answered(discord.general, question, "Done.")
         await answered(discord.general, missed, "Bob.")
     assert len(model.requests) == 4
+
+
+async def beat(client: SandglassClient, *, noted_before: float, unanswered_for: float = 0) -> None:
+    """One heartbeat as nextcord's thread sends it, which has noted only the one before; then its answer."""
+    line: Any = client.ws
+    keeper = line._keep_alive
+    keeper._last_send = time.perf_counter() - noted_before
+    last = keeper._last_ack
+    await line.send_heartbeat(keeper.get_payload())
+    keeper._last_send -= unanswered_for
+    async with asyncio.timeout(10):
+        while keeper._last_ack == last:  # noqa: ASYNC110  (nextcord tells nobody of an answer)
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_only_a_line_that_is_behind_is_said_to_be(
+    discord: LocalDiscord, bot: SandglassClient, caplog: pytest.LogCaptureFixture, *, resumed: bool
+) -> None:
+    """An answer that is heard before the thread has noted the sending is not late."""
+    if resumed:
+        discord.ask_reconnect()
+        await discord.world.until(lambda: discord.gateway.resumes or None, 20, "not resumed")
+        await bot.wait_for("resumed", timeout=10)
+        await asyncio.sleep(0)  # its handler was started after us
+    await beat(bot, noted_before=41)
+    assert "Can't keep up" not in caplog.text
+    await beat(bot, noted_before=41, unanswered_for=20)
+    assert "websocket is 20.0s behind" in caplog.text
