@@ -14,6 +14,11 @@ from bot.running import CodeForm, run_code
 from bot.services import Services
 from bot.turns import Turns
 
+_FOR_A_THREAD = {
+    "create_public_threads": "Create Public Threads",
+    "send_messages_in_threads": "Send Messages in Threads",
+}
+
 
 class Talk(nextcord.ClientCog):
     """/run, "Run this code", /chat, /stop, /reset, /model."""
@@ -59,12 +64,19 @@ class Talk(nextcord.ClientCog):
                 interaction, "A thread can be opened in a text channel only: here, just write to me."
             )
             return
+        ours = interaction.app_permissions
+        if missing := [word for name, word in _FOR_A_THREAD.items() if not getattr(ours, name)]:
+            await refuse(interaction, _may_not(missing))
+            return
         await interaction.response.defer(ephemeral=True, with_message=True)
-        thread = await channel.create_thread(
-            name=markdown.visible(topic).strip()[:90] or "Sandglass", type=nextcord.ChannelType.public_thread
-        )
-        await self._services.store.opened(thread.id, user_of(interaction))
-        await thread.send("-# 👋 every message in this thread is for me: ask, or drop a file")
+        name = markdown.visible(topic).strip()[:90] or "Sandglass"
+        try:
+            thread = await channel.create_thread(name=name, type=nextcord.ChannelType.public_thread)
+            await self._services.store.opened(thread.id, user_of(interaction))
+            await thread.send("-# 👋 every message in this thread is for me: ask, or drop a file")
+        except nextcord.Forbidden:
+            await refuse(interaction, _may_not(list(_FOR_A_THREAD.values())))
+            return
         await interaction.followup.send(f"The thread is open: {thread.mention}", ephemeral=True)
 
     @slash_command(description="Stop what I am doing for you")
@@ -109,3 +121,7 @@ class Talk(nextcord.ClientCog):
     async def _models(self, interaction: nextcord.Interaction[Any], which: str) -> None:
         found = [each for each in self._services.settings.models if which.lower() in each.lower()]
         await interaction.response.send_autocomplete(found[:25])
+
+
+def _may_not(missing: list[str]) -> str:
+    return f"I may not open a thread here: whoever manages this channel must give me {' and '.join(missing)}."

@@ -21,6 +21,7 @@ from bot.turns import Turns
 from orchestrator import Settings, open_orchestrator
 from tests.discord.model import LocalModel, call, say
 from tests.discord.server import LocalDiscord
+from tests.discord.server.world import CREATE_PUBLIC_THREADS, SEND_IN_THREADS
 
 
 async def checked(settings: BotSettings, data_dir: Path) -> dict[str, Finding]:
@@ -318,3 +319,20 @@ async def test_the_whole_process_answers_and_ends_when_told(
     logged = (output + errors).decode()
     for secret in (discord.token, model.api_key, "confidant", "2**10"):
         assert secret not in logged
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("bit", "name"),
+    [(CREATE_PUBLIC_THREADS, "Create Public Threads"), (SEND_IN_THREADS, "Send Messages in Threads")],
+)
+async def test_a_thread_that_we_may_not_open_is_said_to_need_a_permission(
+    discord: LocalDiscord, bot: SandglassClient, *, bit: int, name: str, late: bool
+) -> None:
+    """By its name in Discord's own settings, also where it is taken away in that moment."""
+    discord.world.me.denied = 0 if late else bit
+    asked = await discord.user("alice").slash("chat", channel=discord.general, wait=False)
+    discord.world.me.denied = bit
+    refused = await asked.wait_for(lambda m: name in m.content)
+    assert "I may not open a thread here" in refused.content
+    assert late or len([each for each in discord.world.channels.values() if each.parent]) == 0

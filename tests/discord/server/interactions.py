@@ -116,7 +116,7 @@ class Interaction:
             "data": self.data,
             "channel_id": str(channel.id),
             "channel": {**payloads.channel(channel), "permissions": str((1 << 50) - 1)},
-            "app_permissions": str((1 << 50) - 1),
+            "app_permissions": str((1 << 50) - 1 & ~self.world.me.denied),
             "locale": "en-US",
             "entitlements": [],
             "authorizing_integration_owners": self._owners(),

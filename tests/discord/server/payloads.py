@@ -46,11 +46,11 @@ def member(who: User, *, bare: bool = False) -> Json:
 
 
 def permissions_of(who: User, guild: Guild) -> int:
-    """The member's own permission bits: @everyone, roles, and what the test gave."""
+    """The member's own permission bits: @everyone, roles, and what the test gave and took."""
     bits = MEMBER | who.permissions
     for role in who.roles:
         bits |= guild.roles[role].permissions
-    return bits
+    return bits & ~who.denied
 
 
 def role(one: Role, position: int) -> Json:

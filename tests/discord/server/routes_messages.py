@@ -4,7 +4,7 @@ from .errors import DiscordError, unknown
 from .payloads import permissions_of
 from .post import Post, own
 from .rest import NO_CONTENT, Call, Routes
-from .world import ADMINISTRATOR, MANAGE_MESSAGES, Channel, Message
+from .world import ADMINISTRATOR, MANAGE_MESSAGES, SEND_IN_THREADS, THREAD, Channel, Message
 
 
 class Messages:
@@ -30,6 +30,8 @@ class Messages:
     async def create(self, call: Call) -> object:
         """POST: a message of the bot."""
         channel = self.world.channel(call.id("channel_id"))
+        if channel.kind == THREAD and self.world.me.denied & SEND_IN_THREADS:
+            raise DiscordError(403, 50013, "Missing Permissions")
         return self.post.payload(self.post.create(channel, self.world.me, call.body))
 
     async def fetch(self, call: Call) -> object:

@@ -6,7 +6,7 @@ from . import payloads
 from .errors import DiscordError, unknown
 from .post import Post, dm_channel
 from .rest import NO_CONTENT, Answer, Call, Routes
-from .world import DM, TEXT, THREAD, Channel, Guild, User
+from .world import CREATE_PUBLIC_THREADS, DM, TEXT, THREAD, Channel, Guild, User
 
 # An application that is not verified has its privileged intents under the names that end in "limited".
 MESSAGE_CONTENT_LIMITED = 1 << 19
@@ -174,6 +174,8 @@ class Places:
     def _thread(self, parent: Channel, sent: Json, thread_id: int) -> Answer:
         if parent.kind != TEXT or parent.guild is None:
             raise DiscordError(400, 50024, "Cannot execute action on this channel type")
+        if self.world.me.denied & CREATE_PUBLIC_THREADS:
+            raise DiscordError(403, 50013, "Missing Permissions")
         thread = Channel(
             id=thread_id,
             kind=THREAD,

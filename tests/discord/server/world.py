@@ -16,6 +16,8 @@ EPHEMERAL = 1 << 6
 LOADING = 1 << 7
 ADMINISTRATOR = 1 << 3
 MANAGE_MESSAGES = 1 << 13
+CREATE_PUBLIC_THREADS = 1 << 35
+SEND_IN_THREADS = 1 << 38
 # Enough for a member who chats: view, send (also in threads), embed, attach, history, react, use commands.
 MEMBER = sum(1 << bit for bit in (6, 10, 11, 14, 15, 16, 31, 35, 38))
 TEXT, DM, THREAD = 0, 1, 11
@@ -23,12 +25,13 @@ TEXT, DM, THREAD = 0, 1, 11
 
 @dataclass(kw_only=True, eq=False)
 class User:
-    """A person or a bot; `permissions` are what the person may do in the guild beyond @everyone."""
+    """A person or a bot; `permissions` are what it may do in the guild beyond @everyone, `denied` wins."""
 
     id: int
     name: str
     bot: bool = False
     permissions: int = 0
+    denied: int = 0
     roles: list[int] = field(default_factory=list)
 
     @property
