@@ -160,7 +160,7 @@ async def _listen(
 async def _serve(said: Said, toolbox: Toolbox, record: Record, *, may_run: bool) -> None:
     """Answer every call of a turn, also those that a cancellation or the last round left over."""
     open_calls = list(said.calls)
-    reason = "The turn was ended before this call." if may_run else "No more calls here: answer in words."
+    reason = "Stopped by the user." if may_run else "No more tool calls in this answer: answer in words."
     try:
         while open_calls and may_run:
             record.messages.append(await toolbox.answer(open_calls[0]))

@@ -68,7 +68,7 @@ async def test_without_its_service_the_bot_says_so(ours: Settings) -> None:
 
 
 def test_the_check_of_a_bot_without_docker_asks_the_service(tmp_path: Path) -> None:
-    """No service: exit code 3 and one sentence, although no engine and no data directory is there either."""
+    """No service: exit code 3 and its sentence, nothing of an engine, and the other parts are asked too."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SANDGLASS_")}
     done = subprocess.run(
         [sys.executable, "-m", "bot", "--check"],
@@ -80,5 +80,8 @@ def test_the_check_of_a_bot_without_docker_asks_the_service(tmp_path: Path) -> N
         timeout=100,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
-    assert "correct SANDGLASS_URL" in done.stderr
+    assert (done.returncode, done.stderr) == (3, "")
+    sandbox, *others = done.stdout.splitlines()
+    assert sandbox.startswith("FAIL sandbox: ")
+    assert "correct SANDGLASS_URL" in sandbox
+    assert {"store", "model", "discord"} <= {line.split()[1].lower().rstrip(":") for line in others}

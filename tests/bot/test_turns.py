@@ -236,9 +236,9 @@ async def test_stop_while_code_runs(discord: LocalDiscord, model: LocalModel, bo
     (execution,) = await bot.services.orchestrator.list_executions(alice.id)
     assert execution.result is not None
     assert execution.result.execution_time < 60
+    await discord.general.wait_for(lambda m: "Then not." in m.content and ended(m), 20)
     (told,) = model.requests[-1].outputs.values()
     assert '"cancelled"' in told
-    await discord.general.wait_for(lambda m: "Then not." in m.content and ended(m), 20)
 
 
 async def test_stop_ends_what_runs_and_what_waits(discord: LocalDiscord, bot: SandglassClient) -> None:
@@ -249,8 +249,8 @@ async def test_stop_ends_what_runs_and_what_waits(discord: LocalDiscord, bot: Sa
     await sleeping.wait_for(lambda m: "⏳ running" in m.content, 30)
     stopped = await alice.slash("stop", channel=discord.general)
     await stopped.wait_for(lambda m: "stopped 2" in m.content, 20)
-    for each in (sleeping, waiting):
-        await each.wait_for(lambda m: "⏹️ stopped" in m.content, 10)
+    await sleeping.wait_for(lambda m: "⏹️ cancelled" in m.content, 10)
+    await waiting.wait_for(lambda m: "⏹️ stopped" in m.content, 10)
     assert not [m for m in discord.general.messages if "never" in m.content]
 
 

@@ -46,6 +46,17 @@ def unauthorized() -> DiscordError:
     return DiscordError(401, 0, "401: Unauthorized")
 
 
+def refused(status: int) -> DiscordError:
+    """What Discord usually means by this status, 4xx but for 429."""
+    code, message = {
+        401: (0, "401: Unauthorized"),
+        403: (50013, "Missing Permissions"),
+        404: UNKNOWN["message"],
+        413: (40005, "Request entity too large"),
+    }.get(status, (0, "Bad Request"))
+    return DiscordError(status, code, message)
+
+
 def too_large() -> DiscordError:
     """413 for a file over the limit or a request over 25 MiB."""
     return DiscordError(413, 40005, "Request entity too large")

@@ -5,7 +5,7 @@ import hashlib
 import time
 from dataclasses import dataclass, field
 
-from .errors import DiscordError
+from .errors import DiscordError, refused
 
 # (method, route) -> (requests, seconds). Discord publishes none of them; these are what clients observe.
 WINDOWS = {
@@ -116,7 +116,11 @@ class Limits:
                     raise refusal(
                         order.retry_after, scope="global" if order.everywhere else "shared", headers={}
                     )
-                raise LostError if order.status is None else InjectedError(order.status)
+                if order.status is None:
+                    raise LostError
+                if order.status < 500:
+                    raise refused(order.status)
+                raise InjectedError(order.status)
 
 
 class LostError(Exception):
