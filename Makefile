@@ -21,8 +21,8 @@ demo: setup engine image ## Watch real code run in a real container, and its fil
 	@$(BIN)/sandglass demo
 
 .PHONY: test
-test: setup engine image ## Run every test, against real containers (PYTEST_ARGS="-k harvest")
-	@$(BIN)/pytest $(PYTEST_ARGS)
+test: setup engine image ## Run every test, against real containers (PYTEST_ARGS="-k harvest", JOBS=1)
+	@$(BIN)/pytest -n $(or $(JOBS),3) --dist worksteal $(PYTEST_ARGS)
 
 ##@ Set-up
 

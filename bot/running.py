@@ -32,10 +32,6 @@ async def run_code(
     user_id = user_of(interaction)
     if not interaction.response.is_done():
         await interaction.response.defer(with_message=True)
-    if spent := await _spent(services, interaction):
-        await interaction.followup.send(f"💸 {spent}")
-        return
-
     program = _Program(services, turns, interaction, code)
     try:
         turn = turns.start(interaction.id, user_id, program.run)
@@ -69,10 +65,12 @@ class _Program:
     async def run(self, turn: Turn) -> None:
         """Wait for the person's earlier questions, then run; every end is shown."""
         try:
-            await self._wait(turn)
-            if spent := await _spent(self._services, self._interaction):
-                await self._show.waits(f"💸 {spent}", buttons.none())
+            if await self._is_spent():
                 return
+            if not turn.ready.is_set():
+                await self._wait(turn)
+                if await self._is_spent():
+                    return
             await run_before(self, self._services.orchestrator, self._owner, self._code)
         except asyncio.CancelledError:
             if not await self._show.abandon():
@@ -93,6 +91,15 @@ class _Program:
         await self._show.ended(run)
         await _remember(self._services, self._interaction, run)
 
+    async def _is_spent(self) -> bool:
+        """Whether a budget is used up, and say so; asked again after a wait, for the line spends too."""
+        services = self._services
+        rules, now = await services.policy.rules(), services.clock.now()
+        spent = await money.used_up(services.store, rules, who_asks(self._interaction), now)
+        if spent:
+            await self._show.waits(f"💸 {spent}", buttons.none())
+        return spent is not None
+
     async def _wait(self, turn: Turn) -> None:
         while not turn.ready.is_set():
             sign = f"-# ⏳ one at a time: {self._turns.place_of(turn)} before this one"
@@ -109,11 +116,6 @@ class _Program:
             await self._place.send("-# ⏹️ stopped", (), None)
         except UNSENT as error:
             log.warning("end not shown", **trace(error))
-
-
-async def _spent(services: Services, interaction: nextcord.Interaction[Any]) -> str | None:
-    rules = await services.policy.rules()
-    return await money.used_up(services.store, rules, who_asks(interaction), services.clock.now())
 
 
 async def _remember(services: Services, interaction: nextcord.Interaction[Any], run: Run) -> None:
