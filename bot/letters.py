@@ -54,11 +54,13 @@ def _seen(text: str) -> str:
             marks += 1
         elif category != "Mc":
             marks = 0
-        if joiner and _joined(before, letter):
+        if joiner and (_joined(before, letter) or _ends_joined(before, joiner, letter)):
             shown.append(joiner)
         joiner = ""
         shown.append(letter)
         before = letter
+    if _ends_joined(before, joiner, ""):
+        shown.append(joiner)
     return "".join(shown)
 
 
@@ -75,3 +77,9 @@ def _joined(before: str, after: str) -> bool:
         return bool(_PICTURE.match(before) or before == "\ufe0f")
     kinds = {unicodedata.category(each)[0] for each in (before, after) if each}
     return before != "" and kinds <= set("LMN") and bool(_CURSIVE.match(before) or _CURSIVE.match(after))
+
+
+def _ends_joined(before: str, joiner: str, after: str) -> bool:
+    """A zero width joiner gives the last letter of a word its form: a Malayalam chillu, the Persian heh."""
+    ends = not after or unicodedata.category(after)[0] in "PZC"
+    return joiner == "\u200d" and ends and bool(_CURSIVE.match(before))

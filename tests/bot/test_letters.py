@@ -22,6 +22,8 @@ def tags(letters: str) -> str:
     "text",
     [
         "می\u200cروم",
+        "അവന\u0d4d\u200d വന്നു. അവള\u0d4d\u200d, അവര\u0d4d\u200d",
+        "۱۴۰۰ \u0647\u200d.ق",
         "یک PDF\u200cی",
         "क\u094d\u200dष",
         "র\u200d\u09cdযাব",

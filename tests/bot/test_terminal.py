@@ -419,7 +419,7 @@ async def test_a_long_answer_scrolls_while_it_comes(model: LocalModel, data_dir:
     model.script([[say(words + block, pieces=200), hang(), say("```\n\nThe end.")]])
     async with open_tty(data_dir, **variables(model)) as tty:
         tty.type("go\r")
-        await tty.until("line_59")
+        await tty.shows("line_59()")
         now = tty.text.splitlines()
         assert "line_59()" in "".join(now[-4:])
         assert len([line for line in now if "line_" in line]) <= ROWS

@@ -120,6 +120,13 @@ class Tty:
                 await self._more.wait()
         self._seen = at + len(words)
 
+    async def shows(self, words: str, timeout: float = 40) -> None:
+        """Wait until a person sees these words, wherever colours begin between them."""
+        async with asyncio.timeout(timeout):
+            while words not in self.text:
+                self._more.clear()
+                await self._more.wait()
+
     async def asked(self) -> None:
         """Wait for the next prompt."""
         await self.until("you>")
