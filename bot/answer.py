@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import nextcord
@@ -81,19 +82,27 @@ class Answer:
         """The last edit: everything, without the Stop button; not even a stop cuts it. Raises `UNSENT`."""
         await self._end_editor()
         parts = markdown.split(markdown.prose(self._text))
-        parcels: list[Parcel] = []
-        if len(parts) > markdown.MOST_PARTS:
-            parcels = [Parcel(filename="answer.md", data=self._text.strip().encode("utf-8", "replace"))]
-            parts = [*parts[:1], "-# 📎 the whole answer is in answer.md"]
-        await self._show(_with_notes(parts, notes), parcels, final=True)
+        if len(parts) <= markdown.MOST_PARTS:
+            await self._show(_with_notes(parts, notes), (), final=True)
+            return
+        whole = Parcel(filename="answer.md", data=self._text.strip().encode("utf-8", "replace"))
+        begun = [*parts[:1], "-# 📎 the whole answer is in answer.md"]
+        try:
+            await self._show(_with_notes(begun, notes), [whole], final=True)
+        except UNSENT as error:
+            log.warning("answer not attached", question_id=self._question.id, **trace(error))
+            cut = [*notes, "⚠️ Discord took no file here, so the rest of this answer is missing: ask for less"]
+            await self._show(_with_notes(parts[: markdown.MOST_PARTS], cut), (), final=True)
 
     @unbroken
     async def give_up(self, sentence: str) -> None:
-        """Discord takes the last edit in no form: let the message say at least that, and drop its button."""
+        """Discord takes the last edit in no form: drop the button, and say so where nothing else is said."""
         await self._end_editor()
-        for message in self._messages[:1]:
-            await message.edit(content=f"-# ⚠️ {sentence}", view=None)
+        for message, shown in zip(self._messages[:1], self._shown, strict=False):
+            words = {"content": f"-# ⚠️ {sentence}"} if shown.startswith("-# ") else {}
+            await message.edit(view=None, **words)
 
+    @unbroken
     async def _take_over(self, message: nextcord.PartialMessage) -> bool:
         """Show the sign in an earlier answer; False where that was deleted."""
         view = buttons.stop_turn(self._question.id)
@@ -146,7 +155,8 @@ class Answer:
                 await self._write(index, part, enclosed, final=final)
         if final:
             for message in self._messages[len(parts) :]:
-                await message.delete()
+                with suppress(*UNSENT):  # gone already, or in the way of nothing
+                    await message.delete()
 
     async def _write(self, index: int, text: str, parcels: Sequence[Parcel], *, final: bool) -> None:
         early = self._edited[index] + _INTERVAL - time.monotonic()

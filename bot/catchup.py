@@ -7,8 +7,8 @@ answer to a question that is gone replies to nothing.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -36,11 +36,37 @@ _PATIENCE = 10.0
 _REMEMBERED = 10_000
 
 
+EDITED, DELETED = "edited", "deleted"
+
+
 class Heard:
     """The ids of the last messages that were taken up, by whichever client of this process."""
 
     def __init__(self) -> None:
         self._ids: dict[int, None] = {}
+        self._waiting: dict[int, str] = {}
+
+    @contextmanager
+    def waiting(self, *message_ids: int) -> Iterator[None]:
+        """These were heard and are not begun yet; what becomes of them meanwhile is `note`d."""
+        self._waiting |= dict.fromkeys(message_ids, "")
+        try:
+            yield
+        finally:
+            for each in message_ids:
+                self._waiting.pop(each, None)
+
+    def note(self, message_id: int, fate: str) -> bool:
+        """Say that one is edited or deleted; False where it does not wait."""
+        if message_id not in self._waiting:
+            return False
+        if self._waiting[message_id] != DELETED:
+            self._waiting[message_id] = fate
+        return True
+
+    def fate(self, message_id: int) -> str:
+        """EDITED or DELETED since it was heard, or nothing."""
+        return self._waiting.get(message_id, "")
 
     def first(self, message_id: int) -> bool:
         """Whether this one was not taken up before; from now on it was."""
@@ -130,8 +156,9 @@ class CatchUp:
             async with places:
                 async with asyncio.timeout(_PATIENCE):
                     missed = await self._missed(gap)
-                for message in missed:
-                    await self._take_up(message)
+                with self._heard.waiting(*(each.id for each in missed)):
+                    for message in missed:
+                        await self._take_up(message)
         except Exception as error:  # noqa: BLE001  (one conversation that cannot be read must not cost the others)
             log.warning("conversation not caught up", channel_id=gap.channel_id, **trace(error))
         finally:

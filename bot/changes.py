@@ -5,6 +5,7 @@ from typing import Protocol
 import nextcord
 import structlog
 
+from bot.catchup import DELETED, EDITED
 from bot.locks import Locks
 from bot.policy import Who
 from bot.sending import UNSENT, insist
@@ -25,6 +26,8 @@ class Asked(Protocol):
 
     async def may_ask_now(self, message: nextcord.Message) -> bool: ...
 
+    async def say_full(self, message: nextcord.Message) -> None: ...
+
     async def begin(
         self, message: nextcord.Message, who: Who, into: nextcord.PartialMessage | None = None
     ) -> None: ...
@@ -40,6 +43,8 @@ class Changes:
 
     async def edited(self, channel_id: int, question_id: int, who: Who) -> None:
         """Answer it again into its first message; the results of before go. Counts as a question."""
+        if self._client.services.heard.note(question_id, EDITED):
+            return  # it is read anew when it is taken up
         async with self._questions.of(question_id):
             if not await self._is_ours(question_id):
                 return
@@ -50,10 +55,14 @@ class Changes:
             if not await self._client.may_ask_now(message):
                 return
             await self._stop(question_id)
+            if not self._client.turns.has_room(who.user):
+                await self._client.say_full(message)
+                return
             await self._client.begin(message, who, into=await self._cleared(question_id, channel_id))
 
     async def deleted(self, question_id: int) -> None:
         """Stop working on it, and delete what we wrote."""
+        self._client.services.heard.note(question_id, DELETED)
         async with self._questions.of(question_id):
             await self._stop(question_id)
             if written := await self._store.answers_to(question_id):

@@ -13,7 +13,7 @@ from nextcord.http import Route
 from bot import money
 from bot.catchup import Heard
 from bot.client import SandglassClient
-from bot.connection import Edits, log_in
+from bot.connection import Counters, Edits, log_in
 from bot.model import Usage
 from bot.opening import open_sandglass
 from bot.policy import Policy
@@ -159,5 +159,6 @@ def _nothing_behind(settings: BotSettings) -> Services:
         model=None,
         warmer=nothing,
         edits=Edits(),
+        counters=Counters(),
         heard=Heard(),
     )

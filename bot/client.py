@@ -10,7 +10,7 @@ import aiohttp
 import nextcord
 import structlog
 
-from bot.catchup import CatchUp, by_a_person, with_roles
+from bot.catchup import DELETED, EDITED, CatchUp, by_a_person, with_roles
 from bot.changes import Changes
 from bot.clicks import Clicks
 from bot.cogs.about import About
@@ -24,9 +24,10 @@ from bot.people import who_edited, who_types, who_wrote
 from bot.policy import Who
 from bot.question import replied_to
 from bot.registry import differences
+from bot.sending import insist
 from bot.services import Services
 from bot.traces import trace
-from bot.turns import TooManyError, Turns
+from bot.turns import EndingError, TooManyError, Turns
 from orchestrator import SandglassError
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ class SandglassClient(nextcord.Client):
         )
         self.services = services
         self.turns = turns
-        pace(self)
+        pace(self, services.counters)
         self._clicks = Clicks(services, turns)
         self._changes = Changes(self)
         self._doors = Locks()
@@ -129,8 +130,9 @@ class SandglassClient(nextcord.Client):
     async def on_message(self, message: nextcord.Message) -> None:
         """Answer people who speak to us, each in the order of asking."""
         if by_a_person(message) and self.services.heard.first(message.id):
-            await self._catch_up.passed(message.channel.id)
-            await self.take_up(message)
+            with self.services.heard.waiting(message.id):
+                await self._catch_up.passed(message.channel.id)
+                await self.take_up(message)
 
     async def take_up(self, message: nextcord.Message) -> None:
         """Answer a message if it is for us, its author may ask, and may ask now."""
@@ -140,7 +142,14 @@ class SandglassClient(nextcord.Client):
             await with_roles(message)
             who = who_wrote(message)
             if (await self.services.policy.rules()).admits(who) and await self.may_ask_now(message):
-                await self.begin(message, who)
+                await self.begin(await self._as_it_is(message), who)
+
+    async def _as_it_is(self, message: nextcord.Message) -> nextcord.Message:
+        """The message, fetched anew where it was edited while it waited to be taken up."""
+        if self.services.heard.fate(message.id) != EDITED:
+            return message
+        channel = self.place(message.channel.id)
+        return await insist(lambda: channel.fetch_message(message.id))
 
     async def may_ask_now(self, message: nextcord.Message) -> bool:
         """Take one question out of its author's bucket, or say how long to wait."""
@@ -157,12 +166,20 @@ class SandglassClient(nextcord.Client):
         # Of a DM that was not spoken in since the start, only the missing guild says what it is.
         room = who.guild is None or await self.services.store.is_ours(message.channel.id)
         dialogue = Dialogue(self.services, self.turns, message, me=self.me, who=who, room=room, into=into)
+        if self.services.heard.fate(message.id) == DELETED:
+            return
         try:
             turn = self.turns.start(message.id, message.author.id, dialogue.run)
         except TooManyError:
-            await self._say_no(message, "-# 🐢 several of your questions wait already: ask again after them")
+            await self.say_full(message)
+        except EndingError:
+            log.info("question left to the next process", question_id=message.id)
         else:
             self._remember(turn.task)
+
+    async def say_full(self, message: nextcord.Message) -> None:
+        """Refuse one question more."""
+        await self._say_no(message, "-# 🐢 several of your questions wait already: ask again after them")
 
     async def on_raw_typing(self, event: nextcord.RawTypingEvent) -> None:
         """Someone types in a conversation with us: make ready for code."""

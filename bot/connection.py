@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -109,9 +110,28 @@ class Paced(GlobalRateLimit):
         return max(0.0, self._sent[0] + 1.1 - time.monotonic()) if len(self._sent) == _IN_A_SECOND else 0.0
 
 
-def pace(client: nextcord.Client) -> None:
-    """Let a client count as Discord does: its requests in any second, and each channel by itself."""
+class Kept(dict[Any, Any]):
+    """Outlives a client, which forgets its counters when it closes."""
+
+    def clear(self) -> None:
+        """Keep everything: another client goes on counting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What Discord was asked lately, by whichever client of this process."""
+
+    by_route: Kept = field(default_factory=Kept)
+    by_token: Kept = field(default_factory=Kept)
+
+
+def pace(client: nextcord.Client, counters: Counters) -> None:
+    """Let a client count as Discord does: its requests in any second, each channel by itself.
+
+    An old client that ends its answers and the new one beside it are one to Discord: they share `counters`.
+    """
     http: Any = client.http
+    http._url_rate_limits, http._global_rate_limits = counters.by_route, counters.by_token  # noqa: SLF001
     # nextcord takes equal bucket names for one bucket. Without this fifty channels would share the five
     # messages in five seconds of one.
     http._buckets = Unshared()  # noqa: SLF001

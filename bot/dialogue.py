@@ -91,7 +91,7 @@ class Dialogue:
             notes = await self._work()
         except asyncio.CancelledError:
             await self._show.abandon()
-            await self._close(["⏹️ stopped"])
+            await self._finish(["⏹️ stopped"])
             raise
         except SandglassError as error:
             notes = [f"⚠️ {markdown.one_line(str(error))}"]
@@ -101,8 +101,7 @@ class Dialogue:
         except Exception as error:  # noqa: BLE001  (a defect of ours must not leave a question without an end)
             log.error("question failed", question_id=self._message.id, **trace(error))
             notes = ["⚠️ Something went wrong on our side: ask again."]
-        await self._show.failed()  # nothing, unless something still says that it runs
-        await self._close(notes)
+        await self._finish(notes)
 
     async def _begin(self, turn: Turn) -> None:
         """Show the question's place until it is its turn; from here on it is remembered, however it ends."""
@@ -224,7 +223,9 @@ class Dialogue:
         return []
 
     @unbroken
-    async def _close(self, notes: list[str]) -> None:
+    async def _finish(self, notes: list[str]) -> None:
+        """The end of everything that was shown; a stop that comes only now changes nothing."""
+        await self._show.failed()  # nothing, unless something still says that it runs
         try:
             await self._answer.close(notes)
         except UNSENT as error:

@@ -1,4 +1,4 @@
-"""How much memory the files of all deliveries and uploads together may take."""
+"""How much memory the files of all deliveries, and those of all uploads, may take."""
 
 import asyncio
 from collections import deque
@@ -52,4 +52,6 @@ class Held:
 
 
 IN_HAND = Held()
-"""Everything of this process."""
+"""What this process delivers. Apart from uploads: nobody's plot waits for another's slow upload."""
+COMING_IN = Held()
+"""What is uploaded to this process."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import nextcord
 
 from bot.conversation import files_note, system_prompt
-from bot.held import IN_HAND
+from bot.held import COMING_IN
 from bot.markdown import name, one_line
 from bot.memory import room_in, tokens, trimmed
 from bot.model import Message, Picture, Text
@@ -80,7 +80,7 @@ async def _stored(
     if before is not None:
         with suppress(FileNotFoundOrExpired):
             return await services.orchestrator.get_file(before, owner)
-    async with IN_HAND.hold(attachment.size):
+    async with COMING_IN.hold(attachment.size):
         data = await attachment.read()
         return await _keep(services, message, attachment, data)
 

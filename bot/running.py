@@ -14,7 +14,7 @@ from bot.sending import UNSENT
 from bot.services import Services
 from bot.show import Show
 from bot.traces import trace
-from bot.turns import TooManyError, Turn, Turns
+from bot.turns import EndingError, TooManyError, Turn, Turns
 from bot.unbroken import unbroken
 
 log = structlog.get_logger(__name__)
@@ -37,6 +37,9 @@ async def run_code(
         turn = turns.start(interaction.id, user_id, program.run)
     except TooManyError:
         await refuse(interaction, "🐢 Several of your questions wait already: ask again after them.")
+        return
+    except EndingError:
+        await refuse(interaction, "The bot is being restarted: try again in a moment.")
         return
     assert turn.task is not None
     await turn.task

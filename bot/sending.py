@@ -13,14 +13,19 @@ log = structlog.get_logger(__name__)
 
 UNSENT = (nextcord.HTTPException, aiohttp.ClientError, OSError)
 """Every way in which a request fails: refused, or lost on its way (a TimeoutError is an OSError)."""
+_REPEATED = frozenset({500, 502, 504})
+"""What nextcord repeats by itself."""
 _AGAIN = (0.5, 2.0, 5.0)
 """Seconds before each further try."""
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether the same request may fare better later: it was lost, or the fault was Discord's."""
+    """Whether the same request may fare better later, and nextcord has not tried five times already.
+
+    A 429 that comes this far is one of Cloudflare's or the fifth in a row: asking on makes it worse.
+    """
     if isinstance(error, nextcord.HTTPException):
-        return error.status >= 500 or error.status == 429
+        return error.status >= 500 and error.status not in _REPEATED
     return isinstance(error, aiohttp.ClientError | OSError)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.catchup import Heard
-from bot.connection import Edits
+from bot.connection import Counters, Edits
 from bot.model import Model, connect
 from bot.money import load_prices
 from bot.policy import Policy
@@ -29,6 +29,7 @@ class Services:
     model: Callable[[str], Model] | None
     warmer: Warmer
     edits: Edits
+    counters: Counters
     heard: Heard
 
     async def model_of(self, user_id: int) -> Model | None:
@@ -62,6 +63,7 @@ async def open_services(
                 model=model,
                 warmer=warmer,
                 edits=Edits(),
+                counters=Counters(),
                 heard=Heard(),
             )
         finally:

@@ -14,7 +14,7 @@ from bot.caption import Caption, further, refused
 from bot.delivery import Parcel, pack
 from bot.interactions import token_is_dead
 from bot.runs import Run
-from bot.sending import UNSENT, insist
+from bot.sending import UNSENT, insist, may_pass
 from bot.services import Services
 from bot.traces import trace
 from bot.unbroken import unbroken
@@ -141,6 +141,7 @@ class Show:
         except UNSENT as error:
             log.warning("execution not announced", **trace(error))
             return None
+        self._announced = message
         await self._note(message, execution_id)
         while sign != _RUNNING and not over.is_set():
             sign = await self._follow(message, execution_id, sign, over)
@@ -182,7 +183,10 @@ class Show:
         task, self._announcing = self._announcing, None
         self._over.set()
         if task is not None:
-            self._announced = await task or self._announced
+            await asyncio.wait({task})
+            if error := task.exception():
+                # What is announced is known; what was wrong with it must not cost the result.
+                log.error("announcement failed", **trace(error))
 
     async def _deliver(self, run: Run) -> None:
         """Message by message; what Discord refuses or loses of one costs neither the others nor the turn."""
@@ -213,7 +217,7 @@ class Show:
             try:
                 await self._put(run.execution_id, text, parcels, view)
             except UNSENT as error:
-                if not parcels:
+                if not parcels or may_pass(error):
                     raise
                 log.warning("files not delivered", execution_id=run.execution_id, **trace(error))
                 await self._put(run.execution_id, plain, (), view)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,27 +28,40 @@ class TooManyError(Exception):
     """This person has as many questions waiting as may wait."""
 
 
+class EndingError(Exception):
+    """The process is being ended: a question that comes now is for the next one."""
+
+
 class Turns:
     """Every question in hand."""
 
     def __init__(self) -> None:
+        self._ending = False
         self._lines: dict[int, list[Turn]] = {}
         self._by_question: dict[int, Turn] = {}
 
     def start(
         self, question_id: int, user_id: int, work: Callable[[Turn], Coroutine[Any, Any, None]]
     ) -> Turn:
-        """Begin the work of a question in a task of its own; raises `TooManyError`."""
-        line = self._lines.setdefault(user_id, [])
-        if len(line) > MOST_WAITING:
+        """Begin the work of a question in a task of its own; raises `TooManyError` and `EndingError`."""
+        if self._ending:
+            raise EndingError
+        if not self.has_room(user_id):
             raise TooManyError
+        line = self._lines.setdefault(user_id, [])
         turn = Turn(question_id=question_id, user_id=user_id)
         line.append(turn)
         if line[0] is turn:
             turn.ready.set()
         self._by_question[question_id] = turn
         turn.task = asyncio.create_task(self._in_line(turn, work), name=f"question {question_id}")
+        # By a callback, for a task that is stopped before its first step runs no `finally`.
+        turn.task.add_done_callback(lambda _: self._leave(turn))
         return turn
+
+    def has_room(self, user_id: int) -> bool:
+        """Whether this person may ask one more now."""
+        return len(self._lines.get(user_id, ())) <= MOST_WAITING
 
     def place_of(self, turn: Turn) -> int:
         """0 for the one that runs."""
@@ -69,6 +83,7 @@ class Turns:
 
     async def close(self) -> None:
         """Stop everything at once, and wait until it has cleaned up, or for as long as an end may take."""
+        self._ending = True
         turns = [turn for line in self._lines.values() for turn in line]
         for turn in turns:
             _cancel(turn)
@@ -76,12 +91,8 @@ class Turns:
             await asyncio.wait(tasks, timeout=_LAST_WORDS)
 
     async def _in_line(self, turn: Turn, work: Callable[[Turn], Awaitable[None]]) -> None:
-        try:
+        with suppress(asyncio.CancelledError):
             await work(turn)
-        except asyncio.CancelledError:
-            return
-        finally:
-            self._leave(turn)
 
     def _leave(self, turn: Turn) -> None:
         line = self._lines[turn.user_id]

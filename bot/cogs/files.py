@@ -12,7 +12,7 @@ import structlog
 from nextcord import SlashOption, slash_command
 
 from bot import filecard, markdown, render
-from bot.held import IN_HAND
+from bot.held import COMING_IN
 from bot.interactions import in_time, refuse, reply, user_of
 from bot.sending import UNSENT
 from bot.services import Services
@@ -76,7 +76,7 @@ class Files(nextcord.ClientCog):
         if file.size > most:
             return f"-# ⚠️ {shown} has {render.size(file.size)}, the limit is {render.size(most)}: not kept"
         try:
-            async with IN_HAND.hold(file.size):
+            async with COMING_IN.hold(file.size):
                 data = await file.read()
                 kept = await self._services.orchestrator.upload_file(user_id, data, file.filename)
         except SandglassError as error:

@@ -14,7 +14,7 @@ from bot.model.port import Event, Finished, Message, ToolSpec
 
 type Json = dict[str, Any]
 
-_REST_SECONDS = 0.1
+_REST_SECONDS = 0.02
 """How long the server may take to end a stream in which everything was said."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from bot.client import SandglassClient
 from tests.bot.conftest import OpenBot
 from tests.bot.test_turns import ended
-from tests.discord.model import LocalModel, hang, say
+from tests.discord.model import LocalModel, call, hang, say
 from tests.discord.server import LocalDiscord
 
 
@@ -252,3 +252,50 @@ async def test_a_program_that_waits_for_its_turn_says_so_and_can_be_stopped(
     await second.wait_for(lambda m: "it ran" in m.content and "✅" in m.content, 30)
     assert "before this one" not in second.message.content
     assert len(await bot.services.orchestrator.list_executions(alice.id)) == 1
+
+
+async def test_a_long_answer_outlives_a_server_that_takes_no_files(
+    discord: LocalDiscord, model: LocalModel, bot: SandglassClient
+) -> None:
+    """Without the right to attach: as much as fits into messages, and a note that the rest is missing."""
+    model.script([say("\n\n".join(f"Paragraph {n} " + "word " * 60 for n in range(40)), pieces=4)])
+    discord.refuse_files()
+    await discord.user("alice").ask(discord.general, "very long")
+    await discord.general.wait_for(lambda m: "the rest of this answer is missing" in m.content, 60)
+    parts = [m for m in discord.general.messages if m.author.bot]
+    assert parts[0].content.startswith("Paragraph 0 ")
+    assert all(ended(each) for each in parts)
+    assert not any(each.files for each in parts)
+
+
+async def test_an_edit_that_finds_no_room_takes_nothing_away(
+    discord: LocalDiscord, model: LocalModel, bot: SandglassClient
+) -> None:
+    """The old answer stays, with its result and its memory, until there is room for another."""
+    model.script([call("execute_python", {"code": "print('a', 'result')"}), say("The old answer.")])
+    model.answer_with(lambda asked: [hang(), say("Later.")])
+    alice = discord.user("alice")
+    asked = await alice.ask(discord.general, "first")
+    await discord.general.wait_for(lambda m: "The old answer." in m.content and ended(m), 40)
+    result = await discord.general.wait_for(lambda m: "a result" in m.content, 5)
+    for n in range(4):
+        await alice.ask(discord.general, f"more {n}")
+    await discord.world.until(lambda: len(bot.turns.of_user(alice.id)) == 4 or None, 20, "not in line")
+    await alice.edit(asked, f"{discord.me} first, again")
+    await discord.general.wait_for(lambda m: "several of your questions wait" in m.content, 20)
+    assert not result.deleted
+    assert await bot.services.store.author_of(asked.id) == alice.id
+
+
+async def test_two_clients_of_one_process_are_counted_as_one(
+    discord: LocalDiscord, model: LocalModel, bot: SandglassClient
+) -> None:
+    """A client that takes over goes on counting where the other is."""
+    other = SandglassClient(bot.services, bot.turns)
+    ours, theirs = bot.http, other.http
+    assert ours._url_rate_limits is theirs._url_rate_limits
+    assert ours._global_rate_limits is theirs._global_rate_limits
+    before = dict(ours._global_rate_limits)
+    assert before
+    ours._global_rate_limits.clear()  # what nextcord does when it closes
+    assert dict(theirs._global_rate_limits) == before

@@ -11,7 +11,7 @@ import pytest
 from bot import supervise
 from bot.settings import SetupError
 from bot.supervise import keep_connected
-from bot.turns import MOST_WAITING, TooManyError, Turn, Turns
+from bot.turns import MOST_WAITING, EndingError, TooManyError, Turn, Turns
 from bot.unbroken import unbroken
 
 ALICE, BOB = 1, 2
@@ -140,6 +140,25 @@ async def test_closing_stops_everything() -> None:
     assert all(turn.task is not None and turn.task.done() for turn in begun)
     assert (desk.under_way, desk.done) == ([], [])
     assert turns.of_user(0) == turns.of_user(1) == []
+
+
+async def test_a_question_that_is_stopped_before_its_first_step_leaves_the_line() -> None:
+    """Stopped in the moment in which it was begun: the next one is not behind it for ever."""
+    turns, desk = Turns(), Desk()
+    await turns.stop(turns.start(1, ALICE, desk.work))
+    assert turns.of_user(ALICE) == []
+    later = turns.start(2, ALICE, desk.work)
+    assert later.ready.is_set()
+    await turns.stop(later)
+
+
+async def test_what_comes_during_the_end_is_left_to_the_next_process() -> None:
+    """It is neither begun nor lost: nothing says that it was answered."""
+    turns, desk = Turns(), Desk()
+    await turns.close()
+    with pytest.raises(EndingError):
+        turns.start(1, ALICE, desk.work)
+    assert turns.of_user(ALICE) == []
 
 
 async def test_closing_lets_nobody_wait_for_anothers_end() -> None:

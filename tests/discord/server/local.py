@@ -185,6 +185,10 @@ class LocalDiscord:
         """Answer matching requests with 500, 502 ...; `route` is like `POST /channels/*/messages`."""
         self.limits.ordered.append(Ordered(route=route, status=status, times=times))
 
+    def refuse_files(self) -> None:
+        """Take from us what the permission Attach Files allows."""
+        self.rest.takes_files = False
+
     def drop_next(self, route: str, times: int = 1) -> None:
         """Lose the connection of matching requests: they have no effect, and no answer comes."""
         self.limits.ordered.append(Ordered(route=route, status=None, times=times))

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .errors import DiscordError, unauthorized
+from .errors import DiscordError, refused, unauthorized
 from .limits import InjectedError, Limits, LostError
 from .openapi import Checker, Exchange
 from .uploads import Body, read_body
@@ -114,6 +114,7 @@ class Rest:
         self._checker = checker
         self._token = token
         self.requests: deque[Seen] = deque(maxlen=20_000)
+        self.takes_files = True
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Everything under the prefix."""
@@ -130,6 +131,8 @@ class Rest:
                 template = route.template
             self._authorize(request, route)
             headers = self._admit(route, path, parameters)
+            if body.files and not self.takes_files:
+                raise refused(403)
             call = Call(
                 parameters=parameters,
                 query=dict(request.query),
