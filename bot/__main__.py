@@ -2,15 +2,14 @@
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 
 import nextcord.http
-import structlog
 
 from bot.check import findings
 from bot.client import SandglassClient
+from bot.logs import log_plainly
 from bot.opening import open_sandglass
 from bot.services import open_services
 from bot.settings import BotSettings, SetupError
@@ -27,7 +26,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="ask sandbox, model and Discord once, then end")
     arguments = parser.parse_args()
     share_arenas()
-    _log_plainly()
+    log_plainly()
     try:
         settings, ours = BotSettings.load(), Settings.load()
         if settings.discord_api:
@@ -38,19 +37,6 @@ def main() -> int:
         return error.exit_code if isinstance(error, SandglassError) else _REFUSED
     except KeyboardInterrupt:
         return _OK
-
-
-def _log_plainly() -> None:
-    """Lines without tracebacks' values, to stderr; the libraries' own only from warnings on."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the stderr of that moment
-    )
 
 
 async def _serve(settings: BotSettings, ours: Settings) -> int:

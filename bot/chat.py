@@ -12,6 +12,7 @@ from rich.console import Console
 from bot import markdown, render, terminal
 from bot.conversation import Record, converse, files_note, system_prompt
 from bot.keyboard import Keyboard
+from bot.logs import log_plainly
 from bot.memory import room_in, tokens, trimmed
 from bot.model import Message, Model, ModelError, Said, Text, ToolCall, ToolResult
 from bot.opening import open_sandglass
@@ -232,23 +233,9 @@ async def _talk(repl: Repl, console: Console, settings: BotSettings, ours: Setti
                 return
 
 
-def _log_plainly() -> None:
-    """Only what a person should know, as one line to stderr: the conversation is no place for a log."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the stderr of that moment
-    )
-
-
 def main() -> int:
     """Exit code 2 for an unusable configuration, 3 for a fault, else 0."""
-    _log_plainly()
+    log_plainly(logging.WARNING)  # the conversation is no place for a log
     console = open_console()
     try:
         settings, ours = BotSettings.load(), Settings.load()
