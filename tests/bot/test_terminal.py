@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import logging
 import re
 import signal
 import sys
@@ -19,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bot import chat, terminal
+from bot import terminal
 from bot.chat import Chat
+from bot.logs import log_plainly
 from bot.screen import finished, open_console
 from bot.services import open_services
 from bot.settings import BotSettings
@@ -447,7 +449,7 @@ def test_what_is_finished_does_not_change(text: str, cut: int) -> None:
 
 def test_only_warnings_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
     """As one plain line on stderr."""
-    chat._log_plainly()
+    log_plainly(logging.WARNING)
     log = structlog.get_logger("orchestrator.lifecycle.reap")
     log.info("reaped", containers=3)
     log.warning("not reaped", containers=1)
