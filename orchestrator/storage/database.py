@@ -82,7 +82,7 @@ class Database:
     async def empty_log(self) -> bool:
         """Move the write-ahead log into the file and cut it: it repeats what was there before a deletion.
 
-        False where somebody reads for too long; then a later checkpoint overwrites it.
+        False where somebody has it for too long; then a later checkpoint overwrites it.
         """
         with storage_faults(self.path):
             async with self._turn:
@@ -114,7 +114,12 @@ def _engine(path: Path, synchronous: str, connections: int) -> AsyncEngine:
 def _empty_log(path: Path) -> bool:
     """On a connection of its own: whoever checkpoints must be in no transaction. Blocks."""
     with closing(sqlite3.connect(path, timeout=_LOG_SECONDS, isolation_level=None)) as connection:
-        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        try:
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+                raise
+            return False
     return not busy
 
 

@@ -1,6 +1,8 @@
 """The rows of executions: every change of state is one compare-and-set, the end is one transaction."""
 
+import asyncio
 import builtins
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -24,6 +26,9 @@ from orchestrator.storage.tables import execution_inputs, executions, files
 
 _UNFINISHED = [state.value for state in State if TRANSITIONS[state]]
 _KILLABLE = [State.PREPARING.value, State.RUNNING.value]
+_FORGOTTEN_AT_ONCE = 50
+"""Rows of one transaction: each is overwritten, code and output, while every other process waits."""
+_BATCHES_A_LOG = 10
 _AFTER_ANY_ID = "\U0010ffff"
 
 
@@ -265,11 +270,25 @@ class SqlExecutions:
 
         No byte of them is left in the file, nor in its log unless somebody else holds that up.
         """
-        over = (executions.c.owner == owner) & executions.c.state.not_in(_UNFINISHED)
-        async with self._database.begin() as connection:
-            count = (await connection.execute(sa.delete(executions).where(over))).rowcount
+        count, batches, emptied, gone = 0, 0, True, _FORGOTTEN_AT_ONCE
+        while gone == _FORGOTTEN_AT_ONCE:
+            begun = time.monotonic()
+            gone = await self._forget_some(owner)
+            count, batches = count + gone, batches + 1
+            # Other processes ask for the index again and again: as long as we had it they find it free.
+            await asyncio.sleep(time.monotonic() - begun if gone == _FORGOTTEN_AT_ONCE else 0)
+            if emptied and batches % _BATCHES_A_LOG == 0:
+                emptied = await self._database.empty_log()
         await self._database.empty_log()
         return count
+
+    async def _forget_some(self, owner: str) -> int:
+        over = sa.select(executions.c.seq).where(
+            executions.c.owner == owner, executions.c.state.not_in(_UNFINISHED)
+        )
+        some = executions.c.seq.in_(over.limit(_FORGOTTEN_AT_ONCE))
+        async with self._database.begin() as connection:
+            return (await connection.execute(sa.delete(executions).where(some))).rowcount
 
     async def _select(
         self, *conditions: sa.ColumnElement[bool], limit: int | None

@@ -1,7 +1,9 @@
 """What is left of an owner who wants to be forgotten: no file, no name, no code, no output."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from itertools import permutations
 from pathlib import Path
 
@@ -126,6 +128,27 @@ async def test_no_byte_of_forgotten_code_is_on_the_disk(store: Store, size: int)
     assert (await store.executions.get("e3")).code == "print('bob')"
 
 
+@pytest.mark.parametrize("rows", [1, 50, 300])
+async def test_others_go_on_while_much_is_forgotten(store: Store, rows: int) -> None:
+    """A little at a time, so that nobody waits for all of it, and the log never holds all of it."""
+    size = 100_000
+    await _fill(store, rows, size)
+    log = store.database.path.with_name(f"{store.database.path.name}-wal")
+    request = ExecutionRequest(code="print('bob')", owner="bob")
+    forgetting = asyncio.create_task(store.executions.forget("alice"))
+    await asyncio.sleep(0)  # it has its first turn
+    await store.executions.add("b", request, holder="test", until=store.clock.now())
+    left, peak = len(await store.executions.list("alice", rows)), 0
+    while not forgetting.done():
+        peak = max(peak, log.stat().st_size)
+        await asyncio.sleep(0.001)
+    assert await forgetting == rows
+    assert (left > 0) == (rows > 50)
+    assert peak < max(rows, 100) * size / 2 + size
+    assert [row.execution_id for row in await store.executions.list()] == ["b"]
+    assert log.stat().st_size == 0
+
+
 async def test_a_reader_that_does_not_end_holds_up_no_erasure(store: Store) -> None:
     """The log is left for later then, and the rows are gone all the same."""
     later = store.clock.now()
@@ -141,3 +164,20 @@ async def test_a_reader_that_does_not_end_holds_up_no_erasure(store: Store) -> N
 
 def _on_disk(store: Store) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(store.root.glob("index.sqlite3*")))
+
+
+async def _marks(store: Store) -> list[object]:
+    async with store.database.session() as connection:
+        marks = await connection.scalars(sa.select(files.c.deleted_at).where(files.c.deleted_at.is_not(None)))
+        return list(marks.all())
+
+
+async def _fill(store: Store, count: int, size: int) -> None:
+    """Executions of alice that have ended, with output of this size each."""
+    now = store.clock.now()
+    row = {"owner": "alice", "state": State.FAILED, "created_at": now, "code": "x" * size}
+    async with store.database.begin() as connection:
+        await connection.execute(
+            sa.insert(executions), [row | {"execution_id": f"e{number}"} for number in range(count)]
+        )
+    assert await store.database.empty_log()
