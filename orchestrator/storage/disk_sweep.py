@@ -26,6 +26,8 @@ class Leavings:
 
     files: int = 0
     directories: int = 0
+    busy: bool = False
+    """Nothing was, for somebody else is removing from it now."""
 
 
 def blob_directories(blobs: DirectoryBlobs) -> list[Path]:

@@ -86,12 +86,9 @@ class SqlExecutions:
         The host is busy while those that have a container, and a lease that stands, fill the slots of
         `capacity`, or leave less than `memory` bytes of it; the only one of all is never too big.
         """
-        now = self._clock.now()
         values: dict[str, object] = {
             "its_id": execution_id,
             "its_holder": holder,
-            "now": now,
-            "latest": now + LENGTH,
             "until": until,
             "its_image": image,
             "its_runtime": runtime,
@@ -101,6 +98,8 @@ class SqlExecutions:
         if capacity is not None:
             values |= {"slots": capacity.slots, "capacity": capacity.memory}
         async with self._database.begin(durable=False) as connection:
+            now = self._clock.now()
+            values |= {"now": now, "latest": now + LENGTH}
             claimed = await connection.execute(claim_statement(bounded=capacity is not None), values)
             if claimed.rowcount == 1:
                 return True

@@ -58,12 +58,13 @@ class Expiry:
         return await to_the_end(self._end(files.c.seq.in_(seqs)))
 
     async def _end(self, batch: sa.ColumnElement[bool]) -> int:
-        now, stop_at = self._clock.now(), time.monotonic() + holds.WORK.total_seconds()
         marked = sa.and_(batch, files.c.deleted_at.is_not(None))
         holding = sa.select(files.c.owner).where(marked, files.c.workspace_path.is_not(None))
         async with self._database.begin() as connection:
+            now, stop_at = self._clock.now(), time.monotonic() + holds.WORK.total_seconds()
             # The lifetime is asked for again: somebody may have extended a file since we read it.
-            await connection.execute(files.update().where(batch, has_ended(now)).values(deleted_at=now))
+            expired = sa.and_(batch, files.c.deleted_at.is_(None), files.c.expires_at <= now)
+            await connection.execute(files.update().where(expired).values(deleted_at=now))
             held = await holds.hold(connection, owners.c.id.in_(holding), now)
         copies = await self._copies(sa.and_(marked, files.c.owner.in_(held.owners)))
         async with self._database.session() as connection:

@@ -1,8 +1,10 @@
 """Who may change a workspace: an execution past its claim, or a sweep that holds it, never both.
 
 Both are a compare-and-set in the index, so this is true for all processes. A hold lasts seconds:
-that of a sweep which died lapses, and the owner's next execution goes on. Only one sweep is under
-way at a time, so that a hold which it finds is a dead one's.
+that of a sweep which died lapses, and the owner's next execution goes on. Besides the one sweep that is
+under way, whoever deletes a file or clears a workspace holds it: one that stands is somebody's, and waited
+for or left alone. What a moment is worth is decided in the transaction: one that was read while waiting
+for it takes a younger hold for one from before the clock was set back.
 """
 
 import fcntl
@@ -51,16 +53,16 @@ def is_under_way(owner: str | sa.BindParameter[str]) -> sa.ColumnElement[bool]:
 
 
 def is_held(owner: sa.ColumnElement[str], now: Moment, latest: Moment) -> sa.ColumnElement[bool]:
-    """Whether a sweep is in the owner's workspace; `latest` is `LENGTH` after `now`."""
+    """Whether somebody removes from the owner's workspace; `latest` is `LENGTH` after `now`."""
     return sa.exists().where(owners.c.id == owner, ~_lapsed(now, latest))
 
 
 async def hold(connection: AsyncConnection, wanted: sa.ColumnElement[bool], now: datetime) -> Held:
-    """Hold the workspaces of the `wanted` rows of `owners` that no execution has; in a transaction."""
+    """Hold the workspaces of the `wanted` rows of `owners` that nobody has; in a transaction, as is `now`."""
     until = now + LENGTH
     taken = await connection.scalars(
         sa.update(owners)
-        .where(wanted, ~is_claimed(owners.c.id))
+        .where(wanted, ~is_claimed(owners.c.id), _lapsed(now, until))
         .values(swept_until=until)
         .returning(owners.c.id)
     )
@@ -68,7 +70,7 @@ async def hold(connection: AsyncConnection, wanted: sa.ColumnElement[bool], now:
 
 
 async def release(connection: AsyncConnection, held: Held) -> None:
-    """Give back what is still ours."""
+    """Give back what is still ours: where ours has lapsed, another's ends at another moment."""
     if held.owners:
         ours = sa.and_(owners.c.id.in_(held.owners), owners.c.swept_until == held.until)
         await connection.execute(sa.update(owners).where(ours).values(swept_until=None))

@@ -43,7 +43,8 @@ class WorkspaceSweep:
     async def clear(self, owner: str, before: datetime, *, dry_run: bool) -> Leavings:
         """Remove what is older than `before` and named by no row, and directories left empty.
 
-        Nothing in the workspace of an owner who has an execution past its claim.
+        Nothing in the workspace of an owner who has an execution past its claim; `busy` where somebody
+        else is removing from it.
         """
         path = await self.reach(owner)
         old = await asyncio.to_thread(old_entries, path, before)
@@ -59,13 +60,15 @@ class WorkspaceSweep:
         return await to_the_end(self._clear(owner, before))
 
     async def _clear(self, owner: str, before: datetime) -> Leavings:
-        stop_at = time.monotonic() + holds.WORK.total_seconds()
         async with self._database.begin() as connection:
+            stop_at = time.monotonic() + holds.WORK.total_seconds()
             held = await holds.hold(connection, owners.c.id == owner, self._clock.now())
-        known = sa.or_(sa.exists().where(owners.c.id == owner), holds.is_claimed(sa.literal(owner)))
-        unknown = not held.owners and not await self._is(known)
-        if not held.owners and not unknown:
-            return Leavings()
+        unknown = not held.owners and not await self._is(sa.exists().where(owners.c.id == owner))
+        if not held.owners:
+            if await self._is(holds.is_claimed(sa.literal(owner))):
+                return Leavings()
+            if not unknown:
+                return Leavings(busy=True)
         path = self._workspaces.path(owner)
         try:
             # Looked at again: what was nobody's a moment ago may have been harvested before we held it.

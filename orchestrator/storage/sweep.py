@@ -16,7 +16,7 @@ import structlog
 from orchestrator.domain.files import OnSweep, SweepReport
 from orchestrator.domain.sandbox import STANDBY_PREFIX
 from orchestrator.domain.states import ExecutionState
-from orchestrator.errors import SandglassError, StorageFault
+from orchestrator.errors import Refused, SandglassError, StorageFault
 from orchestrator.storage.blobs import DirectoryBlobs
 from orchestrator.storage.clock import Clock
 from orchestrator.storage.database import Database
@@ -30,7 +30,7 @@ from orchestrator.storage.disk_sweep import (
     owner_of,
 )
 from orchestrator.storage.expiry import Expiry, has_ended
-from orchestrator.storage.holds import is_claimed, only_one
+from orchestrator.storage.holds import LENGTH, is_claimed, is_held, only_one
 from orchestrator.storage.leavings import WorkspaceSweep
 from orchestrator.storage.tables import executions, files, sweeps
 from orchestrator.storage.workspaces import DirectoryWorkspaces
@@ -43,6 +43,10 @@ GRACE = timedelta(hours=1)
 
 _DISBELIEF = 100
 """From so many rows on, a batch of which no blob is found is a disk that is not mounted, not a loss."""
+
+_PATIENCE = 1.5 * LENGTH.total_seconds()
+"""For so many seconds whoever clears a workspace waits for others in it: longer than a dead one's hold."""
+_PAUSE = 0.05
 
 _TERMINAL = tuple(state.value for state in ExecutionState if state.is_terminal)
 
@@ -118,26 +122,45 @@ class Sweeper:
     async def clear(self, owner: str) -> Leavings:
         """Remove what is in a workspace and is no stored file; nothing while a program of its owner runs.
 
-        A file that expired or was deleted is none either: its row goes with its copy.
+        A file that expired or was deleted is none either: its row goes with its copy. Others that are
+        removing from it are waited for; raises `Refused` where they do not come to an end.
         """
-        removed = Leavings(files=await self.end(owner))
-        before = self._clock.now()
+        removed, give_up = Leavings(), time.monotonic() + _PATIENCE
         while True:  # a pass is bounded in time and in entries
-            leavings = await self._leavings.clear(owner, before, dry_run=False)
-            if not (leavings.files or leavings.directories):
-                return removed
+            removed.files += await self.end(owner)
+            leavings = await self._leavings.clear(owner, self._clock.now(), dry_run=False)
             removed.files += leavings.files
             removed.directories += leavings.directories
+            if leavings.files or leavings.directories:
+                continue
+            if not (leavings.busy or await self._is_left(owner)):
+                return removed
+            if time.monotonic() > give_up:
+                raise Refused("Others are removing from the workspace, and not all is gone: try again later.")
+            await asyncio.sleep(_PAUSE)
 
-    async def end(self, owner: str) -> int:
-        """End what of an owner has expired or was deleted, as the next sweep would; how many copies went.
+    async def end(self, owner: str, file_id: str | None = None) -> int:
+        """End what of an owner, or whether this file, has expired or was deleted; how many copies went.
 
-        The names and copies of a workspace that a program is using are left to that sweep.
+        What only waits until a program, or somebody else, has left the workspace is left to the next sweep.
         """
-        ended = sa.and_(files.c.owner == owner, has_ended(self._clock.now()))
+        now = self._clock.now()
+        whose = sa.literal(owner)
+        in_use = sa.or_(is_claimed(whose), is_held(whose, now, now + LENGTH))
+        waits = sa.and_(files.c.deleted_at.is_not(None), files.c.workspace_path.is_not(None), in_use)
+        ended = sa.and_(files.c.owner == owner, has_ended(now), ~waits)
+        if file_id is not None:
+            ended = sa.and_(files.c.file_id == file_id, ended)
         async with self._database.session() as connection:
             seqs = (await connection.scalars(sa.select(files.c.seq).where(ended))).all()
         return sum([await self._expiry.end(seqs[at : at + BATCH]) for at in range(0, len(seqs), BATCH)])
+
+    async def _is_left(self, owner: str) -> bool:
+        """Whether something waits to be ended, and not for a program."""
+        ended = sa.and_(files.c.owner == owner, has_ended(self._clock.now()))
+        async with self._database.session() as connection:
+            waiting = sa.select(sa.exists().where(ended) & ~is_claimed(sa.literal(owner)))
+            return bool(await connection.scalar(waiting))
 
     async def last_sweep(self) -> datetime | None:
         """When the newest sweep that was no dry run started, if there was one."""

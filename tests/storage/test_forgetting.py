@@ -105,6 +105,24 @@ async def test_beside_a_running_program_its_files_are_left_to_it(store: Store) -
     assert await rows(store) == 0
 
 
+async def test_what_waits_for_a_program_costs_a_deletion_nothing(store: Store) -> None:
+    """Marked once, and not looked at again by each deletion; a sweep does not mark it anew either."""
+    workspace = await store.workspace()
+    for name in ("a.txt", "b.txt"):
+        (workspace / name).write_text("read by the program")
+    await store.keep("one")
+    await store.begin("running")
+    await store.files.delete("a.txt", "alice")
+    marked = await _marks(store)
+    store.clock.offset += timedelta(seconds=1)
+    with closing(sqlite3.connect(store.database.path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")  # whoever wanted to write would wait, and fail
+        assert await store.sweeper.end("alice") == 0
+    await store.sweeper.sweep()
+    assert await _marks(store) == marked
+    assert len(marked) == 1
+
+
 async def test_a_cleared_workspace_counts_the_copies_of_what_was_deleted(store: Store) -> None:
     """The answer is how many files went, stored once or never."""
     await made(store)
