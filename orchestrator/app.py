@@ -25,6 +25,7 @@ from orchestrator.errors import (
     ExecutionNotFound,
     InvalidRequest,
     SandglassError,
+    StorageFault,
 )
 from orchestrator.host import capacity_of, check_disk, prepare_data_dir, standbys_of
 from orchestrator.lifecycle.acquire import specify
@@ -352,7 +353,10 @@ class Orchestrator:
         """
         owner = checked_owner(user_id)
         file = await self._files.delete(file_id, owner)
-        await self._sweeper.end(owner)
+        try:
+            await self._sweeper.end(owner, file.file_id)
+        except StorageFault as error:  # the file is deleted all the same
+            log.warning("copy left to the next sweep", file_id=file.file_id, error=str(error))
         return file
 
     async def clear_workspace(self, user_id: str | int) -> int:
