@@ -1,12 +1,17 @@
 """Forgetting an owner, here or over HTTP: files, workspace, what was run; and what stood in the way."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.domain.results import Execution
 from orchestrator.errors import FileNotFoundOrExpired
 from orchestrator.interface import Sandglass
+
+_PASSES = 5
+"""What begins and ends while it is erased is erased by the next pass; somebody may go on for ever."""
+_MOST = 1000
+"""Of what is left; a list over HTTP is no longer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +25,7 @@ class Erasure:
     """What lay in the workspace besides."""
     executions: int
     under_way: tuple[str, ...]
-    """Ids of executions that ran or waited meanwhile: they, and the workspace as it is, are not forgotten."""
+    """Ids of executions that ran or waited to the last: they and the workspace, as it is, are kept."""
 
 
 async def erase_owner(sandglass: Sandglass, user_id: str | int) -> Erasure:
@@ -28,25 +33,29 @@ async def erase_owner(sandglass: Sandglass, user_id: str | int) -> Erasure:
 
     Ends nothing: what runs is told of in the answer, and a second erasure after its end takes the rest.
     """
-    executions = await sandglass.forget_executions(user_id)
-    # What has ended is forgotten, so that these lists are short.
-    under_way = set(_unfinished(await sandglass.list_executions(user_id)))
-    files = 0
-    for file in await sandglass.list_user_files(user_id):
-        with suppress(FileNotFoundOrExpired):  # its time came just now
-            await sandglass.delete_user_file(file.file_id, user_id)
-            files += 1
-    leavings = await sandglass.clear_workspace(user_id)
-    executions += await sandglass.forget_executions(user_id)
-    under_way.update(_unfinished(await sandglass.list_executions(user_id)))
+    files = leavings = executions = 0
+    under_way: Sequence[Execution] = ()
+    for _ in range(_PASSES):
+        # Its row goes before its files: what ends from now on is seen at the end of this pass.
+        executions += await sandglass.forget_executions(user_id)
+        files += await _delete_files(sandglass, user_id)
+        leavings += await sandglass.clear_workspace(user_id)
+        under_way = await sandglass.list_executions(user_id, _MOST)
+        if not any(row.state.is_terminal for row in under_way):
+            break
     return Erasure(
         owner=str(user_id),
         files=files,
         workspace_files=leavings,
         executions=executions,
-        under_way=tuple(sorted(under_way)),
+        under_way=tuple(sorted(row.execution_id for row in under_way)),
     )
 
 
-def _unfinished(rows: Iterable[Execution]) -> list[str]:
-    return [row.execution_id for row in rows if not row.state.is_terminal]
+async def _delete_files(sandglass: Sandglass, user_id: str | int) -> int:
+    count = 0
+    for file in await sandglass.list_user_files(user_id):
+        with suppress(FileNotFoundOrExpired):  # its time came just now
+            await sandglass.delete_user_file(file.file_id, user_id)
+            count += 1
+    return count
