@@ -15,11 +15,15 @@ from blockbuster import blockbuster_ctx
 from docker.errors import DockerException, NotFound
 from hypothesis import settings as hypothesis_settings
 
+from tests.discord.document import DOCUMENT
+
 INSTANCE_LABEL = "org.sandglass.instance"
 """Every container of ours carries it, whatever it is for."""
 
 NO_ENGINE = 4
 """Exit code of a run without a Docker engine."""
+
+ABSENT = "ABSENT: no exchange with Discord is validated"
 
 
 os.environ.setdefault("SANDGLASS_ATTEST", "false")
@@ -43,6 +47,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         gc.collect()
     if not answers:
         pytest.exit("No Docker engine answers: run `make engine`, then this again.", returncode=NO_ENGINE)
+
+
+def pytest_report_header() -> str:
+    """Say by name whether the published document takes part."""
+    return f"discord openapi document: {'present' if DOCUMENT.is_file() else ABSENT}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it once more at the end, which nobody scrolls past and `-q` does not hide."""
+    if not DOCUMENT.is_file():
+        terminalreporter.write_line(f"discord openapi document: {ABSENT}", yellow=True)
 
 
 def _engine_answers() -> bool:

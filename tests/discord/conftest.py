@@ -6,7 +6,6 @@ import pytest
 
 from .model import LocalModel
 from .server import LocalDiscord
-from .server.openapi import DOCUMENT
 
 
 @pytest.fixture
@@ -30,9 +29,3 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.add_marker(
         pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'float':DeprecationWarning")
     )
-
-
-def pytest_report_header() -> str:
-    """Say by name whether the published document takes part."""
-    state = "present" if DOCUMENT.is_file() else "ABSENT: Discord's OpenAPI validation does not run"
-    return f"discord openapi document: {state}"

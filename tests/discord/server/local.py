@@ -6,6 +6,8 @@ from typing import Self
 import nextcord.http
 from aiohttp import web
 
+from tests.discord.document import DOCUMENT
+
 from .clock import Clock
 from .gateway import INVALID, RECONNECT, Gateway
 from .interactions import Desk
@@ -78,10 +80,15 @@ class LocalDiscord:
         await asyncio.to_thread(self.checker.close)
 
     async def finish(self) -> None:
-        """Fail with what the published document forbids; silent when there is nothing."""
+        """Fail with what the published document forbids and where we broke down; silent otherwise."""
+        served = self.rest.served
         await asyncio.to_thread(self.checker.finish)
         found = sorted(set(self.checker.violations))
-        assert not found, "Discord's OpenAPI document forbids:\n" + "\n".join(found)
+        assert not found, "Discord's OpenAPI document forbids, or the local Discord broke:\n" + "\n".join(
+            found
+        )
+        judged = self.checker.judged
+        assert judged >= served or not DOCUMENT.is_file(), f"{judged} of {served} exchanges were judged"
 
     # who and where
 

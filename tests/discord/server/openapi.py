@@ -14,7 +14,8 @@ from jsonschema.exceptions import best_match
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-DOCUMENT = Path(__file__).resolve().parents[4] / "shared" / "discord-openapi.json"
+from tests.discord.document import DOCUMENT
+
 NAME = "urn:discord"
 ASKED = "urn:discord:requests"
 METHODS = ("get", "put", "post", "patch", "delete")

@@ -115,6 +115,7 @@ class Rest:
         self._token = token
         self.requests: deque[Seen] = deque(maxlen=20_000)
         self.takes_files = True
+        self.served = 0
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Everything under the prefix."""
@@ -139,8 +140,7 @@ class Rest:
                 body=body,
                 reason=request.headers.get("X-Audit-Log-Reason"),
             )
-            result = await route.handler(call)
-            answer = result if isinstance(result, Answer) else Answer(status=200, body=result)
+            answer, injected = await self._handled(route, call)
         except DiscordError as refusal:
             answer = Answer(status=refusal.status, body=refusal.body)
             headers = {**headers, **refusal.headers}
@@ -150,6 +150,7 @@ class Rest:
         except LostError:
             return hung_up(request)
         self.requests.append(Seen(method=method, path=path, status=answer.status, json=body.json, at=at))
+        self.served += 1
         self._world.changed()
         self._checker.submit(
             Exchange(
@@ -163,6 +164,19 @@ class Rest:
             )
         )
         return _response(answer, headers, injected=injected)
+
+    async def _handled(self, route: Route, call: Call) -> tuple[Answer, bool]:
+        """The handler's answer, and whether it is no answer of Discord's at all."""
+        try:
+            result = await route.handler(call)
+        except (DiscordError, InjectedError, LostError):
+            raise
+        except Exception as fault:  # noqa: BLE001  (a double that breaks down must fail the test)
+            self._checker.violations.append(
+                f"{route.method} {route.template}: {fault!r} of the local Discord"
+            )
+            return Answer(status=500), True
+        return (result if isinstance(result, Answer) else Answer(status=200, body=result)), False
 
     def _authorize(self, request: web.Request, route: Route) -> None:
         if not route.open and request.headers.get("Authorization") != f"Bot {self._token}":

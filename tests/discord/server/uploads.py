@@ -40,7 +40,7 @@ async def read_body(request: web.Request) -> Body:
         return await _read_form(request)
     if request.content_type == "application/x-www-form-urlencoded":
         # aiohttp writes a form without a file like this; Discord takes `payload_json` from it all the same.
-        return Body(json=json.loads(str((await request.post())["payload_json"])))
+        return Body(json=_parsed(str((await request.post())["payload_json"])))
     text = await request.text()
     if len(text) > REQUEST_LIMIT:
         raise too_large()
@@ -48,8 +48,12 @@ async def read_body(request: web.Request) -> Body:
         return Body()
     if request.content_type != "application/json":
         raise DiscordError(415, 50035, f"Expected application/json, got {request.content_type}")
+    return Body(json=_parsed(text))
+
+
+def _parsed(text: str | bytes) -> Any:
     try:
-        return Body(json=json.loads(text))
+        return json.loads(text)
     except ValueError:
         raise DiscordError(400, 50109, "The request body contains invalid JSON.") from None
 
@@ -64,7 +68,7 @@ async def _read_form(request: web.Request) -> Body:
         total += len(data)
         numbered = re.fullmatch(r"files\[(\d+)\]", part.name or "")
         if part.name == "payload_json":
-            payload = json.loads(data)
+            payload = _parsed(data)
         elif numbered:
             name = part.filename or "unknown"
             kind = part.headers.get("Content-Type")
