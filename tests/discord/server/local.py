@@ -67,7 +67,7 @@ class LocalDiscord:
         await site.start()
         port = self._runner.addresses[0][1]
         self.base = f"http://127.0.0.1:{port}{PREFIX}"
-        self.post.base = f"http://127.0.0.1:{port}"
+        self.post.cdn.base = f"http://127.0.0.1:{port}"
         self.gateway.address = f"ws://127.0.0.1:{port}/gateway"
         if self._patch:
             nextcord.http.Route.BASE = self.base
@@ -109,9 +109,15 @@ class LocalDiscord:
         person.account.roles += [role.id for role in roles]
         return person
 
-    def role(self, name: str, *, permissions: int = 0) -> Role:
+    def bot(self, name: str, *, permissions: int = 0) -> Person:
+        """Another bot of the guild; it speaks as a person does, marked as what it is."""
+        made = self.user(name, permissions=permissions)
+        made.account.bot = True
+        return made
+
+    def role(self, name: str, *, permissions: int = 0, mentionable: bool = False) -> Role:
         """A new role (give it before the client connects, or it will not know it)."""
-        role = Role(id=self.clock.snowflake(), name=name, permissions=permissions)
+        role = Role(id=self.clock.snowflake(), name=name, permissions=permissions, mentionable=mentionable)
         self.guild.roles[role.id] = role
         return role
 
@@ -214,7 +220,7 @@ class LocalDiscord:
             return hung_up(request)
         except InjectedError as fault:
             return web.Response(status=fault.status)
-        found = self.world.attachments.get(int(request.match_info["id"]))
-        if found is None or found.filename != request.match_info["name"]:
+        found = self.post.cdn.find(request.path, request.query)
+        if found is None:
             return web.Response(status=404, text="This content is no longer available.")
         return web.Response(body=found.data, headers={"Content-Type": found.content_type})

@@ -1,8 +1,21 @@
 """How things look in Discord's JSON: one function for each kind of object, in the published shape."""
 
-from typing import Any
-
-from .world import DM, MEMBER, THREAD, Attachment, Channel, Guild, Json, Message, Role, User, World
+from .cdn import Cdn
+from .mentions import everyone_is_mentioned, mentioned_roles, mentioned_users
+from .rights import permissions_of
+from .world import (
+    DM,
+    PRIVATE_THREAD,
+    THREADS,
+    Attachment,
+    Channel,
+    Guild,
+    Json,
+    Message,
+    Role,
+    User,
+    World,
+)
 
 JOINED = "2024-01-01T00:00:00+00:00"
 
@@ -45,14 +58,6 @@ def member(who: User, *, bare: bool = False) -> Json:
     return body if bare else {**body, "user": user(who)}
 
 
-def permissions_of(who: User, guild: Guild) -> int:
-    """The member's own permission bits: @everyone, roles, and what the test gave and took."""
-    bits = MEMBER | who.permissions
-    for role in who.roles:
-        bits |= guild.roles[role].permissions
-    return bits & ~who.denied
-
-
 def role(one: Role, position: int) -> Json:
     """GuildRoleResponse."""
     return {
@@ -64,7 +69,7 @@ def role(one: Role, position: int) -> Json:
         "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
         "hoist": False,
         "managed": False,
-        "mentionable": False,
+        "mentionable": one.mentionable,
         "icon": None,
         "unicode_emoji": None,
         "flags": 0,
@@ -133,8 +138,8 @@ def guild_create(one: Guild, world: World) -> Json:
         "unavailable": False,
         "member_count": len(one.members),
         "members": [member(each) for each in one.members.values()],
-        "channels": [channel(each) for each in inside if each.kind != THREAD],
-        "threads": [channel(each) for each in inside if each.kind == THREAD and not each.archived],
+        "channels": [channel(each) for each in inside if each.kind not in THREADS],
+        "threads": [channel(each) for each in inside if each.kind in THREADS and not each.archived],
         **{key: [] for key in ("voice_states", "presences", "stage_instances", "guild_scheduled_events")},
     }
 
@@ -147,7 +152,7 @@ def channel(one: Channel) -> Json:
         return {**body, "recipients": [user(one.recipient)] if one.recipient else []}
     assert one.guild is not None
     body |= {"guild_id": str(one.guild.id), "name": one.name, "rate_limit_per_user": 0}
-    if one.kind == THREAD:
+    if one.kind in THREADS:
         return body | _thread(one)
     return body | {
         "position": 0,
@@ -161,28 +166,30 @@ def channel(one: Channel) -> Json:
 def _thread(one: Channel) -> Json:
     assert one.parent is not None
     assert one.owner is not None
-    metadata = {
+    metadata: Json = {
         "archived": one.archived,
         "archive_timestamp": JOINED,
         "auto_archive_duration": one.auto_archive,
         "locked": False,
         "create_timestamp": JOINED,
     }
+    if one.kind == PRIVATE_THREAD:
+        metadata["invitable"] = True
     counts = dict.fromkeys(("message_count", "total_message_sent"), len(one.messages))
     owner = {"parent_id": str(one.parent.id), "owner_id": str(one.owner.id), "member_count": 1}
     joined = {"id": str(one.id), "user_id": str(one.world.me.id), "join_timestamp": JOINED, "flags": 0}
     return {**owner, **counts, "thread_metadata": metadata, "member": joined}
 
 
-def attachment(one: Attachment, base: str) -> Json:
-    """MessageAttachmentResponse; `base` is the CDN's address."""
-    path = f"/attachments/{one.channel_id}/{one.id}/{one.filename}?ex=6a000000&is=69000000&hm={one.id:x}&"
+def attachment(one: Attachment, cdn: Cdn) -> Json:
+    """MessageAttachmentResponse."""
+    address = cdn.address(one)
     body: Json = {
         "id": str(one.id),
         "filename": one.filename,
         "size": one.size,
-        "url": base + path,
-        "proxy_url": base + path,
+        "url": address,
+        "proxy_url": address,
         "content_type": one.content_type,
     }
     optional: Json = {
@@ -195,19 +202,18 @@ def attachment(one: Attachment, base: str) -> Json:
     return body | {key: value for key, value in optional.items() if value is not None}
 
 
-def message(one: Message, base: str, *, nested: bool = False) -> Json:
+def message(one: Message, cdn: Cdn, *, nested: bool = False) -> Json:
     """MessageResponse; a nested one does not show what it answers."""
-    world = one.channel.world
     body: Json = {
         "id": str(one.id),
         "channel_id": str(one.channel.id),
         "type": one.kind,
         "content": one.content,
         "author": user(one.author),
-        "mentions": [user(each) for each in _mentioned(one, world)],
-        "mention_roles": [],
-        "mention_everyone": False,
-        "attachments": [attachment(each, base) for each in one.attachments],
+        "mentions": [user(each) for each in mentioned_users(one)],
+        "mention_roles": [str(each.id) for each in mentioned_roles(one)],
+        "mention_everyone": everyone_is_mentioned(one),
+        "attachments": [attachment(each, cdn) for each in one.attachments],
         "embeds": one.embeds,
         "components": one.components,
         "timestamp": one.at.isoformat(),
@@ -224,34 +230,16 @@ def message(one: Message, base: str, *, nested: bool = False) -> Json:
         "thread": channel(one.thread) if one.thread else None,
     }
     body |= {key: value for key, value in optional.items() if value is not None}
-    return body if nested or one.reference is None else body | _answered(one, base)
+    return body if nested or one.reference is None else body | _answered(one, cdn)
 
 
-def _answered(one: Message, base: str) -> Json:
+def _answered(one: Message, cdn: Cdn) -> Json:
     reference = {"type": 0, "channel_id": str(one.channel.id), "message_id": str(one.reference)}
     if one.channel.guild:
         reference["guild_id"] = str(one.channel.guild.id)
     target = next((each for each in one.channel.messages if each.id == one.reference), None)
-    shown = message(target, base, nested=True) if target else None
+    shown = message(target, cdn, nested=True) if target else None
     return {"message_reference": reference, "referenced_message": shown}
-
-
-def _mentioned(one: Message, world: World) -> list[User]:
-    allowed: dict[str, Any] | None = one.allowed_mentions
-    if allowed is not None and "users" not in (allowed.get("parse") or []):
-        names = {int(each) for each in allowed.get("users") or []}
-    else:
-        names = set(world.users)
-    found = [world.users[each] for each in names if each in world.users and _names(one, world.users[each])]
-    replied = next((each for each in one.channel.messages if each.id == one.reference), None)
-    pings = (allowed or {}).get("replied_user", allowed is None)
-    if replied and pings and replied.author not in found:
-        found.append(replied.author)
-    return found
-
-
-def _names(one: Message, who: User) -> bool:
-    return f"<@{who.id}>" in one.content or f"<@!{who.id}>" in one.content
 
 
 def interaction_member(who: User, guild_: Guild) -> Json:

@@ -54,6 +54,9 @@ class Person:
         ping: bool = True,
     ) -> Message:
         """A message; `mention=True` puts the bot's mention in front, `ping` is the reply's own mention."""
+        assert channel.shows_itself_to(self.account), (
+            f"{self.name} is not in #{channel.name}, which is private"
+        )
         if mention:
             text = f"{self._world.me.mention} {text}"
         message = Message(
@@ -89,6 +92,15 @@ class Person:
     async def delete(self, message: Message) -> None:
         """Delete a message (a moderator may delete anybody's)."""
         self._post.delete(message)
+
+    async def purge(self, *messages: Message) -> None:
+        """Delete several messages of one channel at once, as a moderator's bot does."""
+        self._post.delete_many(messages[0].channel, messages)
+
+    async def unfurl(self, message: Message, url: str = "https://example.org/") -> None:
+        """A link of one's own message gets its preview."""
+        assert message.author is self.account, "the preview belongs to who posted the link"
+        self._post.unfurl(message, url)
 
     async def typing(self, channel: Channel) -> None:
         """Be seen typing."""

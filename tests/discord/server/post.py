@@ -1,8 +1,10 @@
 """The post office: creates, edits and deletes messages and tells the gateway, whoever they come from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from . import payloads
+from .cdn import Cdn
 from .errors import DiscordError, invalid_form, unknown
 from .forms import check_message, shown_components, shown_embeds
 from .gateway import DM_MESSAGES, DM_TYPING, GUILD_MESSAGES, GUILD_TYPING, MESSAGE_CONTENT, Gateway
@@ -19,11 +21,11 @@ class Post:
     def __init__(self, world: World) -> None:
         self.world = world
         self.gateway: Gateway
-        self.base = ""
+        self.cdn = Cdn(world)
 
     def payload(self, message: Message) -> Json:
         """MessageResponse."""
-        return payloads.message(message, self.base)
+        return payloads.message(message, self.cdn)
 
     def create(
         self,
@@ -112,6 +114,22 @@ class Post:
             self.gateway.dispatch("MESSAGE_DELETE", data)
         self.world.changed()
 
+    def delete_many(self, channel: Channel, messages: Sequence[Message]) -> None:
+        """Delete several of one channel; the gateway says it once."""
+        for message in messages:
+            message.deleted = True
+        data: Json = {"ids": [str(each.id) for each in messages], "channel_id": str(channel.id)}
+        if channel.guild:
+            data["guild_id"] = str(channel.guild.id)
+        self.gateway.dispatch("MESSAGE_DELETE_BULK", data)
+        self.world.changed()
+
+    def unfurl(self, message: Message, url: str) -> None:
+        """Show the preview of a link, which is no edit: the time of the last one stays."""
+        message.embeds = [*message.embeds, {"type": "link", "url": url, "title": "A page"}]
+        self.announce("MESSAGE_UPDATE", message)
+        self.world.changed()
+
     def announce(self, event: str, message: Message) -> None:
         """The gateway's form of a message."""
         data = self.payload(message)
@@ -123,7 +141,7 @@ class Post:
 
     def attachment(self, one: Attachment) -> Json:
         """MessageAttachmentResponse."""
-        return payloads.attachment(one, self.base)
+        return payloads.attachment(one, self.cdn)
 
     def _reference(self, channel: Channel, reference: Json | None) -> int | None:
         if not reference:

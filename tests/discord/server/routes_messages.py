@@ -1,10 +1,10 @@
 """Messages: create, fetch, history, edit, delete, reactions, typing."""
 
 from .errors import DiscordError, unknown
-from .payloads import permissions_of
 from .post import Post, own
 from .rest import NO_CONTENT, Call, Routes
-from .world import ADMINISTRATOR, MANAGE_MESSAGES, SEND_IN_THREADS, THREAD, Channel, Message
+from .rights import permissions_of
+from .world import ADMINISTRATOR, MANAGE_MESSAGES, SEND_IN_THREADS, THREADS, Channel, Message
 
 
 class Messages:
@@ -30,7 +30,7 @@ class Messages:
     async def create(self, call: Call) -> object:
         """POST: a message of the bot."""
         channel = self.world.channel(call.id("channel_id"))
-        if channel.kind == THREAD and self.world.me.denied & SEND_IN_THREADS:
+        if channel.kind in THREADS and self.world.me.denied & SEND_IN_THREADS:
             raise DiscordError(403, 50013, "Missing Permissions")
         return self.post.payload(self.post.create(channel, self.world.me, call.body))
 
@@ -65,10 +65,16 @@ class Messages:
         return NO_CONTENT
 
     async def bulk_delete(self, call: Call) -> object:
-        """POST: several at once."""
+        """POST: several at once, in a guild, with the right to manage messages."""
         channel = self.world.channel(call.id("channel_id"))
-        for message_id in call.json["messages"]:
-            self.post.delete(channel.find(int(message_id)))
+        if channel.guild is None:
+            raise DiscordError(403, 50003, "Cannot execute action on a DM channel")
+        if not self._manages(channel):
+            raise DiscordError(403, 50013, "Missing Permissions")
+        wanted = {int(each) for each in call.json["messages"]}
+        if not 2 <= len(wanted) <= 100:
+            raise DiscordError(400, 50016, "Provided too few or too many messages to delete.")
+        self.post.delete_many(channel, [each for each in channel.messages if each.id in wanted])
         return NO_CONTENT
 
     async def react(self, call: Call) -> object:

@@ -3,10 +3,22 @@
 from typing import Any
 
 from . import payloads
-from .errors import DiscordError, unknown
+from .errors import DiscordError, invalid_form, unknown
 from .post import Post, dm_channel
 from .rest import NO_CONTENT, Answer, Call, Routes
-from .world import CREATE_PUBLIC_THREADS, DM, TEXT, THREAD, Channel, Guild, User
+from .rights import permissions_of
+from .world import (
+    CREATE_PRIVATE_THREADS,
+    CREATE_PUBLIC_THREADS,
+    DM,
+    PRIVATE_THREAD,
+    TEXT,
+    THREAD,
+    THREADS,
+    Channel,
+    Guild,
+    User,
+)
 
 # An application that is not verified has its privileged intents under the names that end in "limited".
 MESSAGE_CONTENT_LIMITED = 1 << 19
@@ -43,7 +55,7 @@ class Places:
             "POST", "/channels/{channel_id}/messages/{message_id}/threads", self.start_thread_from_message
         )
         routes.add("PUT", "/channels/{channel_id}/thread-members/@me", self.join)
-        routes.add("PUT", "/channels/{channel_id}/thread-members/{user_id}", self.join)
+        routes.add("PUT", "/channels/{channel_id}/thread-members/{user_id}", self.invite)
         routes.add("DELETE", "/channels/{channel_id}/thread-members/@me", self.join)
 
     async def gateway(self, call: Call) -> object:
@@ -63,7 +75,7 @@ class Places:
         """GET: where the bot is."""
         return [
             {"id": str(each.id), "name": each.name, "icon": None, "banner": None, "owner": False}
-            | {"permissions": str(payloads.permissions_of(self.world.me, each)), "features": []}
+            | {"permissions": str(permissions_of(self.world.me, each)), "features": []}
             for each in self.world.guilds.values()
         ]
 
@@ -127,7 +139,7 @@ class Places:
         """GET: threads that are not archived."""
         guild = self._guild(call)
         inside = [
-            each for each in self.world.channels.values() if each.guild is guild and each.kind == THREAD
+            each for each in self.world.channels.values() if each.guild is guild and each.kind in THREADS
         ]
         threads = [payloads.channel(each) for each in inside if not each.archived]
         return {"threads": threads, "members": [each["member"] for each in threads], "has_more": False}
@@ -141,7 +153,7 @@ class Places:
         channel, sent = self._channel(call), call.json
         channel.name = sent.get("name") or channel.name
         channel.archived = bool(sent.get("archived", channel.archived))
-        event = "THREAD_UPDATE" if channel.kind == THREAD else "CHANNEL_UPDATE"
+        event = "THREAD_UPDATE" if channel.kind in THREADS else "CHANNEL_UPDATE"
         self.post.gateway.dispatch(event, payloads.channel(channel))
         self.world.changed()
         return payloads.channel(channel)
@@ -152,13 +164,16 @@ class Places:
         shown = payloads.channel(channel)
         if channel.kind != DM:
             del self.world.channels[channel.id]
-            event = "THREAD_DELETE" if channel.kind == THREAD else "CHANNEL_DELETE"
+            event = "THREAD_DELETE" if channel.kind in THREADS else "CHANNEL_DELETE"
             self.post.gateway.dispatch(event, shown)
         return shown
 
     async def start_thread(self, call: Call) -> object:
-        """POST: a thread without a message."""
-        return self._thread(self._channel(call), call.json, self.world.clock.snowflake())
+        """POST: a thread without a message; without a type it is a private one."""
+        kind = call.json.get("type") or PRIVATE_THREAD
+        if kind not in THREADS:
+            raise invalid_form("type", "BASE_TYPE_CHOICES", f"Value must be one of {THREADS}.")
+        return self._thread(self._channel(call), call.json, self.world.clock.snowflake(), kind)
 
     async def start_thread_from_message(self, call: Call) -> object:
         """POST: a thread that hangs on a message and has its id."""
@@ -166,19 +181,22 @@ class Places:
         message = parent.find(call.id("message_id"))
         if message.thread:
             raise DiscordError(400, 160004, "A thread has already been created for this message")
-        answer = self._thread(parent, call.json, message.id)
+        answer = self._thread(parent, call.json, message.id, THREAD)
         message.thread = self.world.channels[message.id]
         self.post.announce("MESSAGE_UPDATE", message)
         return answer
 
-    def _thread(self, parent: Channel, sent: Json, thread_id: int) -> Answer:
+    def _thread(self, parent: Channel, sent: Json, thread_id: int, kind: int) -> Answer:
         if parent.kind != TEXT or parent.guild is None:
             raise DiscordError(400, 50024, "Cannot execute action on this channel type")
-        if self.world.me.denied & CREATE_PUBLIC_THREADS:
+        if not 1 <= len(sent.get("name") or "") <= 100:
+            raise invalid_form("name", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
+        right = CREATE_PRIVATE_THREADS if kind == PRIVATE_THREAD else CREATE_PUBLIC_THREADS
+        if self.world.me.denied & right:
             raise DiscordError(403, 50013, "Missing Permissions")
         thread = Channel(
             id=thread_id,
-            kind=THREAD,
+            kind=kind,
             name=sent["name"],
             world=self.world,
             guild=parent.guild,
@@ -195,6 +213,11 @@ class Places:
     async def join(self, call: Call) -> object:
         """PUT or DELETE: membership of a thread, which nothing here depends on."""
         self._channel(call)
+        return NO_CONTENT
+
+    async def invite(self, call: Call) -> object:
+        """PUT: somebody else into a thread."""
+        self._channel(call).invited.add(self._user(call.id("user_id")).id)
         return NO_CONTENT
 
     def _user(self, user_id: int) -> User:

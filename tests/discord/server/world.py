@@ -17,10 +17,12 @@ LOADING = 1 << 7
 ADMINISTRATOR = 1 << 3
 MANAGE_MESSAGES = 1 << 13
 CREATE_PUBLIC_THREADS = 1 << 35
+CREATE_PRIVATE_THREADS = 1 << 36
 SEND_IN_THREADS = 1 << 38
 # Enough for a member who chats: view, send (also in threads), embed, attach, history, react, use commands.
-MEMBER = sum(1 << bit for bit in (6, 10, 11, 14, 15, 16, 31, 35, 38))
-TEXT, DM, THREAD = 0, 1, 11
+MEMBER = sum(1 << bit for bit in (6, 10, 11, 14, 15, 16, 31, 35, 36, 38))
+TEXT, DM, THREAD, PRIVATE_THREAD = 0, 1, 11, 12
+THREADS = (THREAD, PRIVATE_THREAD)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,6 +49,7 @@ class Role:
     id: int
     name: str
     permissions: int = 0
+    mentionable: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -176,6 +179,8 @@ class Channel:
     owner: User | None = None
     archived: bool = False
     auto_archive: int = 1440
+    invited: set[int] = field(default_factory=set)
+    """Who else is in a private thread than its owner."""
     log: list[Message] = field(default_factory=list)
     typing: list[tuple[datetime, int]] = field(default_factory=list)
 
@@ -188,6 +193,10 @@ class Channel:
     def file_limit(self) -> int:
         """Bytes of one file here."""
         return self.guild.file_limit if self.guild else 10 * MIB
+
+    def shows_itself_to(self, who: User) -> bool:
+        """Whether they can read here: a private thread is for its owner and who was invited."""
+        return self.kind != PRIVATE_THREAD or who is self.owner or who.id in self.invited
 
     def find(self, message_id: int) -> Message:
         """The visible message, or Discord's 10008."""
