@@ -7,6 +7,7 @@ from typing import Any
 from .errors import DiscordError, invalid_form, too_long
 
 BUTTON, TEXT_INPUT, ROW = 2, 4, 1
+STRING = 3
 SELECTS = (3, 5, 6, 7, 8)
 COMPONENTS_V2 = 1 << 15
 COMMAND_NAME = re.compile(r"^[-_'\w]{1,32}$")
@@ -28,9 +29,18 @@ def check_message(body: Json, *, has_files: bool, editing: bool = False) -> None
     components = body.get("components") or []
     if not (body.get("flags") or 0) & COMPONENTS_V2:
         check_components(components)
+    _check_allowed_mentions(body.get("allowed_mentions") or {})
     something = (content.strip(), embeds, components, has_files, body.get("sticker_ids"), body.get("poll"))
     if not editing and not any(something):
         raise DiscordError(400, 50006, "Cannot send an empty message")
+
+
+def _check_allowed_mentions(allowed: Json) -> None:
+    """A kind is allowed as a whole or by ids, not by both."""
+    for kind in ("users", "roles"):
+        if kind in (allowed.get("parse") or []) and allowed.get(kind):
+            words = f'parse:["{kind}"] and {kind}: [ids...] are mutually exclusive.'
+            raise invalid_form("allowed_mentions", "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE", words)
 
 
 def check_embed(embed: Json, path: str) -> None:
@@ -93,12 +103,17 @@ def _check_component(each: Json, path: str, seen: set[str]) -> None:
                 "Component custom id cannot be duplicated",
             )
         seen.add(custom_id)
+    if each.get("type") == BUTTON and not (each.get("label") or each.get("emoji")):
+        raise invalid_form(f"{path}.label", "BASE_TYPE_REQUIRED", "A button must have a label or an emoji")
     if len(each.get("label") or "") > 80:
         raise too_long(f"{path}.label", 80)
     if len(each.get("placeholder") or "") > 150:
         raise too_long(f"{path}.placeholder", 150)
     if each.get("type") == 3:
-        _check_options(each.get("options") or [], path)
+        options = each.get("options") or []
+        _check_options(options, path)
+        if (each.get("max_values") or 1) > len(options):
+            raise invalid_form(f"{path}.max_values", "BASE_TYPE_MAX", "More values than options")
 
 
 def _check_options(options: list[Json], path: str) -> None:
@@ -122,8 +137,13 @@ def check_modal(data: Json) -> None:
     inputs = list(text_inputs(data))
     if not 1 <= len(inputs) <= 5:
         raise invalid_form("data.components", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 5 in length.")
+    names = [each.get("custom_id") for each in inputs]
+    if len(set(names)) != len(names):
+        raise invalid_form(
+            "data.components", "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated"
+        )
     for each in inputs:
-        if len(each.get("label") or "") > 45:
+        if not 1 <= len(each.get("label") or "") <= 45:
             raise too_long("data.components.0.components.0.label", 45)
         if len(each.get("value") or "") > min(4000, each.get("max_length") or 4000):
             raise too_long("data.components.0.components.0.value", each.get("max_length") or 4000)
@@ -140,15 +160,18 @@ def text_inputs(data: Json) -> list[Json]:
     return found
 
 
-def check_choices(choices: list[Json]) -> None:
-    """At most 25 choices of 1 to 100 characters."""
+def check_choices(choices: list[Json], kind: int) -> None:
+    """At most 25 choices of 1 to 100 characters, with values of the option's kind."""
     if len(choices) > 25:
         raise invalid_form("data.choices", "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length.")
     for n, choice in enumerate(choices):
         if not 1 <= len(choice.get("name") or "") <= 100:
             raise invalid_form(f"data.choices.{n}.name", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100.")
-        if isinstance(choice.get("value"), str) and len(choice["value"]) > 100:
-            raise too_long(f"data.choices.{n}.value", 100)
+        value = choice.get("value")
+        if kind == STRING and not (isinstance(value, str) and 1 <= len(value) <= 100):
+            raise invalid_form(
+                f"data.choices.{n}.value", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100."
+            )
 
 
 def check_command(command: Json, path: str = "") -> None:

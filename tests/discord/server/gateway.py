@@ -19,6 +19,8 @@ GUILDS, GUILD_MESSAGES, GUILD_TYPING = 1 << 0, 1 << 9, 1 << 11
 DM_MESSAGES, DM_TYPING, MESSAGE_CONTENT = 1 << 12, 1 << 14, 1 << 15
 PRIVILEGED = {"members": 1 << 1, "presences": 1 << 8, "message_content": MESSAGE_CONTENT}
 REPLAY = 5000
+# After these, whoever says them, there is nothing left to resume.
+ENDS_OF_SESSION = (1000, 1001, 4007, 4009)
 type Json = dict[str, Any]
 
 
@@ -62,9 +64,13 @@ class Line:
 
     def hang_up(self, code: int) -> None:
         """Close with this code after everything queued has left."""
+        self.let_go()
+        self._frames.put_nowait(code)
+
+    def let_go(self) -> None:
+        """Let the session be without a line, if this one was its line."""
         if self.session and self.session.line is self:
             self.session.line = None
-        self._frames.put_nowait(code)
 
     async def _pump(self) -> None:
         while not isinstance(frame := await self._frames.get(), int):
@@ -113,8 +119,8 @@ class Gateway:
                 session.dispatch(event, seen)
 
     def drop(self, code: int, *, forget: bool) -> None:
-        """Close every line with this code; `forget` makes a resume impossible."""
-        if forget:
+        """Close every line with this code; `forget`, as some codes do, makes a resume impossible."""
+        if forget or code in ENDS_OF_SESSION:
             self.sessions.clear()
         for line in list(self.lines):
             line.hang_up(code)
@@ -140,8 +146,9 @@ class Gateway:
                     self._hear(line, message.data)
         finally:
             self.lines.discard(line)
-            if line.session and line.session.line is line:
-                line.session.line = None
+            if line.session and line.session.line is line and ws.close_code in ENDS_OF_SESSION:
+                self.sessions.pop(line.session.id, None)
+            line.let_go()
             line.pump.cancel()
             self._world.changed()
         return ws
@@ -215,6 +222,7 @@ class Gateway:
             line.send({"op": INVALID, "d": False})
             return 0
         if data["seq"] > session.seq:
+            del self.sessions[session.id]
             return 4007
         self.resumes += 1
         line.session, session.line = session, line

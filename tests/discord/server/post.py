@@ -146,7 +146,9 @@ class Post:
     def _reference(self, channel: Channel, reference: Json | None) -> int | None:
         if not reference:
             return None
-        wanted = int(reference["message_id"])
+        wanted, where = int(reference["message_id"]), int(reference.get("channel_id") or channel.id)
+        if where != channel.id:
+            raise invalid_form("message_reference", "REPLIES_UNKNOWN_CHANNEL", "Not of this channel")
         if any(message.id == wanted for message in channel.messages):
             return wanted
         if reference.get("fail_if_not_exists", True):

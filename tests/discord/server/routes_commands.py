@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .errors import invalid_form, unknown
+from .errors import DiscordError, invalid_form, unknown
 from .forms import check_command
 from .post import Post
 from .rest import NO_CONTENT, Answer, Call, Routes
@@ -57,11 +57,15 @@ class Commands:
         """PUT: replace everything."""
         if self.stubborn:
             return await self.all(call)
-        old = {(each["name"], each["type"]): each for each in self._book(call).values()}
-        self._book(call).clear()
-        for n, sent in enumerate(call.body.json or []):
+        old = {_key(each): each for each in self._book(call).values()}
+        wanted = call.body.json or []
+        for n, sent in enumerate(wanted):
             check_command(sent, f"{n}.")
-            known = old.get((sent["name"], sent.get("type", 1)))
+            if _key(sent) in map(_key, wanted[:n]):
+                raise _taken(f"{n}.name")
+        self._book(call).clear()
+        for sent in wanted:
+            known = old.get(_key(sent))
             self._put(call, sent, int(known["id"]) if known else None)
         return await self.all(call)
 
@@ -70,7 +74,7 @@ class Commands:
         sent = call.json
         check_command(sent)
         for each in self._book(call).values():
-            if (each["name"], each["type"]) == (sent["name"], sent.get("type", 1)):
+            if _key(each) == _key(sent):
                 return self._put(call, sent, int(each["id"]))
         return Answer(status=201, body=self._put(call, sent, None))
 
@@ -82,6 +86,9 @@ class Commands:
         """PATCH: some keys of one."""
         merged = {**self._one(call), **call.json}
         check_command(merged)
+        others = (each for each in self._book(call).values() if each["id"] != merged["id"])
+        if _key(merged) in map(_key, others):
+            raise _taken("name")
         return self._put(call, merged, int(merged["id"]))
 
     async def delete(self, call: Call) -> object:
@@ -91,6 +98,10 @@ class Commands:
         return NO_CONTENT
 
     def _book(self, call: Call) -> dict[int, Json]:
+        if call.id("application_id") != self.world.me.id:
+            raise DiscordError(
+                403, 20012, "You are not authorized to perform this action on this application"
+            )
         where = call.id("guild_id") if "guild_id" in call.parameters else None
         if where is not None and where not in self.world.guilds:
             raise unknown("guild")
@@ -130,6 +141,16 @@ class Commands:
         book[number] = body
         self.world.changed()
         return body
+
+
+def _key(command: Json) -> tuple[str, int]:
+    return command["name"], command.get("type") or 1
+
+
+def _taken(path: str) -> DiscordError:
+    return invalid_form(
+        path, "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique"
+    )
 
 
 def _shown(option: Json) -> Json:

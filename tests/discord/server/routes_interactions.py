@@ -66,7 +66,7 @@ class Callbacks:
 
     def _apply(self, found: Interaction, kind: int, data: Json, body: Body) -> None:
         if kind == CHOICES:
-            check_choices(data["choices"])
+            check_choices(data["choices"], _focused(found.data["options"])["type"])
             found.choices = data["choices"]
         elif kind == SHOW_MODAL:
             check_modal(data)
@@ -159,3 +159,13 @@ class Callbacks:
             if found.answered in (ANSWER, UPDATE):
                 answer["resource"] = {"type": found.answered, "message": self.post.payload(found.original)}
         return answer
+
+
+def _focused(options: list[Json]) -> Json:
+    """The option that is being typed, in whatever subcommand."""
+    for each in options:
+        if each.get("focused"):
+            return each
+        if "options" in each:
+            return _focused(each["options"])
+    raise AssertionError("nothing is being typed")

@@ -1,10 +1,10 @@
 """Messages: create, fetch, history, edit, delete, reactions, typing."""
 
-from .errors import DiscordError, unknown
+from .errors import DiscordError, invalid_form, unknown
 from .post import Post, own
 from .rest import NO_CONTENT, Call, Routes
 from .rights import permissions_of
-from .world import ADMINISTRATOR, MANAGE_MESSAGES, SEND_IN_THREADS, THREADS, Channel, Message
+from .world import ADMINISTRATOR, EPHEMERAL, MANAGE_MESSAGES, SEND_IN_THREADS, THREADS, Channel, Message
 
 
 class Messages:
@@ -32,6 +32,8 @@ class Messages:
         channel = self.world.channel(call.id("channel_id"))
         if channel.kind in THREADS and self.world.me.denied & SEND_IN_THREADS:
             raise DiscordError(403, 50013, "Missing Permissions")
+        if (call.json.get("flags") or 0) & EPHEMERAL:
+            raise invalid_form("flags", "MESSAGE_FLAGS_INVALID", "Only an interaction has ephemeral answers")
         return self.post.payload(self.post.create(channel, self.world.me, call.body))
 
     async def fetch(self, call: Call) -> object:
