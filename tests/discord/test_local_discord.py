@@ -173,7 +173,7 @@ async def test_edits_keep_only_the_attachments_that_they_name(discord: LocalDisc
 
 
 async def test_bad_messages_get_discords_own_errors(discord: LocalDiscord) -> None:
-    """2000 characters, an empty message, eleven files, an unknown reference, a message of somebody else."""
+    """2000 characters, an empty message, an unknown reference, a message of somebody else."""
     alice = discord.user("alice")
     async with running(Echo(), discord) as client:
         channel = client.get_channel(discord.general.id)

@@ -143,7 +143,11 @@ def check_modal(data: Json) -> None:
             "data.components", "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated"
         )
     for each in inputs:
-        if not 1 <= len(each.get("label") or "") <= 45:
+        if not each.get("label"):
+            raise invalid_form(
+                "data.components.0.components.0.label", "BASE_TYPE_REQUIRED", "This field is required"
+            )
+        if len(each["label"]) > 45:
             raise too_long("data.components.0.components.0.label", 45)
         if len(each.get("value") or "") > min(4000, each.get("max_length") or 4000):
             raise too_long("data.components.0.components.0.value", each.get("max_length") or 4000)
