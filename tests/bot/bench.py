@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import math
 import signal
 import statistics
 import sys
@@ -17,6 +18,7 @@ from tests.discord.server import Channel, LocalDiscord, Person
 PROGRAM = "print('computed', 6 * 7)"
 SLEEPER = "import time\nprint('begun', flush=True)\ntime.sleep(60)"
 PROMISED_MS = 150.0
+STOPPED_MS = 2000.0
 
 
 async def measured(rounds: int, stops: int) -> dict[str, Any]:
@@ -39,6 +41,7 @@ async def measured(rounds: int, stops: int) -> dict[str, Any]:
         "ours_ms": _spread([each["whole"] - each["run"] for each in warm]),
         "stop_to_dead_ms": _spread(stopped),
         "promised_ours_p50_ms": PROMISED_MS,
+        "promised_stop_p50_ms": STOPPED_MS,
     }
 
 
@@ -84,8 +87,18 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"p50": round(statistics.median(ordered), 1), "p95": round(last, 1)}
 
 
+def broken(figures: dict[str, Any]) -> list[str]:
+    """Every promise that the figures do not keep; what was not measured is not kept."""
+    wanted = {
+        "half of the rounds were not warm": figures["warm"] >= figures["rounds"] / 2,
+        "ours takes too long": figures["ours_ms"].get("p50", math.inf) <= PROMISED_MS,
+        "a stop takes too long": figures["stop_to_dead_ms"].get("p50", math.inf) <= STOPPED_MS,
+    }
+    return [complaint for complaint, kept in wanted.items() if not kept]
+
+
 def main() -> int:
-    """Exit code 1 where fewer than half were warm, or ours is more than was promised with --check."""
+    """Exit code 1 where a promise is not kept, with --check."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--stops", type=int, default=5)
@@ -94,8 +107,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the bot outside ends with us
     figures = asyncio.run(measured(arguments.rounds, arguments.stops))
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
-    kept = figures["warm"] >= figures["rounds"] / 2 and figures["ours_ms"]["p50"] <= PROMISED_MS
-    return 1 if arguments.check and not kept else 0
+    complaints = broken(figures) if arguments.check else []
+    sys.stderr.writelines(f"{each}\n" for each in complaints)
+    return 1 if complaints else 0
 
 
 if __name__ == "__main__":
