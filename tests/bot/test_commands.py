@@ -12,6 +12,7 @@ from orchestrator import Orchestrator
 from tests.bot.conftest import OpenBot
 from tests.discord.model import LocalModel, say
 from tests.discord.server import Channel, LocalDiscord, Message, Person
+from tests.discord.server.interactions import COMPONENT
 from tests.discord.server.world import MANAGE_MESSAGES
 
 NOT_YOURS = "for its author and for moderators"
@@ -190,12 +191,13 @@ async def test_whatever_is_slow_everything_answers_within_three_seconds(
         for each, _ in asked:
             await each.answer(1)
     for each, words in asked:
-        await each.wait_for(lambda m, words=words: words in m.content, 60)  # type: ignore[misc]
+        shown_so = await each.wait_for(lambda m, words=words: words in m.content, 60)  # type: ignore[misc]
+        assert shown_so.ephemeral == bool(words), each.data
     await discord.general.wait_for(lambda m: "computed" in m.content, 60, after=shown)
 
 
 async def test_the_file_of_another_is_not_found(discord: LocalDiscord, bot: SandglassClient) -> None:
-    """A foreign file id is the same as one that never was, in commands and in clicks."""
+    """A foreign file id is the same as one that never was in commands; test_gates clicks with it."""
     alice, bob = discord.user("alice"), discord.user("bob")
     await (await alice.slash("upload", file=("secret.txt", b"s"))).wait_for(lambda m: "secret" in m.content)
     (secret,) = await alice.autocomplete("download", "file", "secret")
@@ -233,13 +235,25 @@ async def test_what_is_said_of_the_bot_and_remembered_of_a_person(
 
 
 async def test_old_buttons_work_after_a_restart(discord: LocalDiscord, open_bot: OpenBot) -> None:
-    """All that a button knows is in its custom id."""
+    """All that Code, Run again, Edit and run, Stop and Delete know is in their custom id."""
     alice = discord.user("alice")
     async with open_bot():
         shown = await ran(alice, discord.general, "print('first', 'life')")
-    async with open_bot():
+    async with open_bot() as bot:
+        code = await alice.click(shown, "Code")
+        assert "print('first', 'life')" in code.message.content
         again = await alice.click(shown, "Run again")
         await again.wait_for(lambda m: "first life" in m.content, 60)
+        form = await alice.click(shown, "Edit and run")
+        edited = await alice.submit_modal(form, code="print('second', 'life')")
+        await edited.wait_for(lambda m: "second life" in m.content, 60)
+        first = (await bot.services.orchestrator.list_executions(alice.id))[-1].execution_id
+        stop = {"component_type": 2, "custom_id": f"sg:kill:{first}", "id": 1}
+        for who, words in ((alice, "has ended already"), (discord.user("bob"), NOT_YOURS)):
+            clicked = discord.desk.open(COMPONENT, who.account, discord.general, stop, source=shown)
+            assert (await clicked.wait_for(lambda m, words=words: words in m.content)).ephemeral  # type: ignore[misc]
+        await alice.click(shown, "Delete")
+        await discord.world.until(lambda: shown.deleted or None, 10, "not deleted")
 
 
 async def test_who_asks_too_often_waits_but_may_always_stop(

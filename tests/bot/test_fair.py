@@ -1,6 +1,7 @@
 """Who waits, who is stopped where, whose budget is spent, and what is made ready ahead."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import docker
@@ -13,6 +14,7 @@ from bot.registry import differences
 from bot.warm import Warmer
 from orchestrator import ExecutionState, Settings, open_orchestrator
 from tests.bot.conftest import OpenBot
+from tests.bot.engine import STOPPED_WITHIN, died_after, running_execution
 from tests.bot.test_commands import ran
 from tests.discord.model import LocalModel, call, say
 from tests.discord.server import LocalDiscord, Message
@@ -70,14 +72,17 @@ async def test_the_place_in_the_line_moves(
 async def test_stop_while_it_runs_leaves_no_container(
     discord: LocalDiscord, bot: SandglassClient, docker_client: docker.DockerClient
 ) -> None:
-    """When the result is there, its container is dead and gone or about to be removed."""
+    """It is dead within two seconds, and when the result is there; gone or about to be removed."""
     alice = discord.user("alice")
     asked = await alice.slash("run", channel=discord.general, code=SLEEP["code"])
     running = await asked.wait_for(lambda m: "⏳ running" in m.content, 60)
+    await running_execution(bot, alice)
+    clicked = time.time()
     await alice.click(running, "Stop")
     await asked.wait_for(lambda m: "cancelled" in m.content, 30)
     (execution,) = await bot.services.orchestrator.list_executions(alice.id)
     assert execution.state is ExecutionState.COMPLETED
+    assert 0 < await died_after(docker_client, execution, clicked) < STOPPED_WITHIN
     alive = [each.id for each in docker_client.containers.list(ignore_removed=True)]
     assert execution.container_id not in alive
 

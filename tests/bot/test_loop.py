@@ -185,6 +185,21 @@ async def test_a_refusal_names_the_remedy(
 
 
 @BOTH
+async def test_a_server_that_is_busy_for_a_moment_is_asked_again(
+    model: LocalModel, toolbox: Toolbox, api: str
+) -> None:
+    """429 and 500 in a row cost no round, and nothing is heard twice."""
+    model.script([say("At last.")])
+    model.fail_next(429, retry_after=0.05)
+    model.fail_next(500, retry_after=0.05)
+    ears = Ears()
+    async with connected(model, api) as asked:
+        record = await answered(asked, toolbox, ears)
+    assert ears.text == "At last."
+    assert record.rounds == 1
+
+
+@BOTH
 async def test_an_empty_answer_is_told(model: LocalModel, toolbox: Toolbox, api: str) -> None:
     """White space is no answer."""
     model.script([say(" \n")])
@@ -234,6 +249,18 @@ async def test_a_malformed_call_is_answered(
     assert sentence in str((await served(toolbox, name, arguments))["error"])
     assert isinstance(toolbox.witness, Eyes)
     assert toolbox.witness.began_with == []
+
+
+async def test_a_program_sees_the_files_that_were_named_for_it(
+    orchestrator: Orchestrator, toolbox: Toolbox
+) -> None:
+    """Those and no other by name or id; all of them where none are named."""
+    kept = [await orchestrator.upload_file(ALICE, b"1", name) for name in ("a.txt", "b.txt", "c.txt")]
+    look = "import os\nprint(*sorted(each for _, _, names in os.walk('/inputs') for each in names))"
+    for files, seen in (([kept[0].file_id, "b.txt"], "a.txt b.txt"), (None, "a.txt b.txt c.txt")):
+        arguments = {"code": look} if files is None else {"code": look, "files": files}
+        said = await served(toolbox, "execute_python", json.dumps(arguments))
+        assert str(said["output"]).strip() == seen
 
 
 @pytest.mark.parametrize("tool", ["read_file", "delete_file"])
