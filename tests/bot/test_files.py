@@ -63,15 +63,24 @@ async def test_a_file_that_no_message_carries_has_a_signed_link(
 async def test_a_60_mb_file_that_a_program_makes_is_reported(
     discord: LocalDiscord, model: LocalModel, bot: SandglassClient
 ) -> None:
-    """Neither kept nor silently lost: the person reads why, and so does the model."""
+    """It ends at 50 MB: the person reads why, as does the model, and what was written until then is kept."""
     code = "open('small.txt', 'w').write('1')\nopen('huge.bin', 'wb').write(bytes(60_000_000))"
     model.script([call("execute_python", {"code": code}), say("Too large.")])
     await discord.user("alice").ask(discord.general, "make 60 MB")
     result = await discord.general.wait_for(lambda m: "small.txt" in m.files, 60)
-    assert "File too large" in result.content or "not kept: `huge.bin`" in result.content
+    assert "disk limit" in result.content
+    assert "one file may have 50 MB" in result.content
+    assert "OSError: [Errno 27] File too large" in result.content
+    assert set(result.files) == {"small.txt", "huge.bin.zip"}
     await discord.general.wait_for(lambda m: "Too large." in m.content and ended(m), 30)
-    (told,) = model.requests[-1].outputs.values()
-    assert "File too large" in told or "huge.bin" in told
+    (call_id,) = model.requests[-1].outputs
+    told = model.requests[-1].output(call_id)
+    assert told["outcome"] == "disk_limit"
+    assert {each["filename"]: each["size"] for each in told["files"]} == {
+        "small.txt": 1,
+        "huge.bin": 50_000_000,
+    }
+    assert told["skipped_files"] == []
 
 
 async def test_files_are_listed_in_pages(discord: LocalDiscord, bot: SandglassClient) -> None:

@@ -1,6 +1,7 @@
 """A connection that is lost and replaced, and what was said meanwhile: nothing lost, nothing said twice."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -325,3 +326,27 @@ async def test_only_a_line_that_is_behind_is_said_to_be(
     assert "Can't keep up" not in caplog.text
     await beat(bot, noted_before=41, unanswered_for=20)
     assert "websocket is 20.0s behind" in caplog.text
+
+
+# nextcord leaves the line that was lost to the collector.
+@pytest.mark.filterwarnings("ignore:Unclosed connection:ResourceWarning")
+async def test_every_close_that_may_pass_is_outlived(
+    discord: LocalDiscord, model: LocalModel, watched: Watched
+) -> None:
+    """Whether Discord keeps the session or not: what was said meanwhile is answered, and once."""
+    model.answer_with(lambda _: say("Hello."))
+    alice, codes = discord.user("alice"), (1000, 4007, 4009)
+    async with watched():
+        await talked(discord, alice, discord.general)
+        for code in codes:
+            gone = discord.gateway.lines.copy()
+            discord.drop_gateway(code)
+            await discord.world.until(
+                lambda gone=gone: not discord.gateway.lines & gone or None,  # type: ignore[misc]
+                10,
+                "not hung up",
+            )
+            asked = await alice.ask(discord.general, f"after {code}")
+            await answered(discord.general, asked, "Hello.")
+    gc.collect()
+    assert len(model.requests) == 1 + len(codes)
