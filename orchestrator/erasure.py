@@ -33,22 +33,24 @@ async def erase_owner(sandglass: Sandglass, user_id: str | int) -> Erasure:
 
     Ends nothing: what runs is told of in the answer, and a second erasure after its end takes the rest.
     """
-    files = leavings = executions = 0
-    under_way: Sequence[Execution] = ()
+    executions = await sandglass.forget_executions(user_id)
+    files = leavings = 0
+    meanwhile: Sequence[Execution] = ()
     for _ in range(_PASSES):
-        # Its row goes before its files: what ends from now on is seen at the end of this pass.
-        executions += await sandglass.forget_executions(user_id)
         files += await _delete_files(sandglass, user_id)
         leavings += await sandglass.clear_workspace(user_id)
-        under_way = await sandglass.list_executions(user_id, _MOST)
-        if not any(row.state.is_terminal for row in under_way):
+        meanwhile = await sandglass.list_executions(user_id, _MOST)
+        # Last, for it empties the log of the names of files as well. What it finds may have left files.
+        gone = await sandglass.forget_executions(user_id)
+        executions += gone
+        if not gone:
             break
     return Erasure(
         owner=str(user_id),
         files=files,
         workspace_files=leavings,
         executions=executions,
-        under_way=tuple(sorted(row.execution_id for row in under_way)),
+        under_way=tuple(sorted(row.execution_id for row in meanwhile)),
     )
 
 
