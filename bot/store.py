@@ -1,6 +1,7 @@
 """What the bot remembers: conversations by message id, and a ledger that nothing clears."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -34,6 +35,8 @@ _LONGEST_CHAIN = 200
 _NOBODY = 0
 """Whose a thread is that was opened by somebody who wants to be forgotten."""
 _LEDGER = ("guild_id", "model", "prompt", "cached", "completion", "dollars", "cpu_seconds")
+_ERASED_AT_ONCE = 50
+"""Questions of one transaction: each is overwritten, and whoever else writes waits for it."""
 _CONNECTIONS = 4
 """Each is a thread with a cache of pages; statements take a millisecond, and a crowd waits its turn."""
 
@@ -306,17 +309,14 @@ class Store:
 
         A thread of ours stays one, whoever opened it. No byte of what was said is left in the file.
         """
-        mine = select(TurnRow.question_id).where(TurnRow.author_id == user_id)
+        count, gone = 0, _ERASED_AT_ONCE
+        while gone == _ERASED_AT_ONCE:
+            begun = time.monotonic()
+            gone = await self._erase_some(user_id)
+            count += gone
+            await asyncio.sleep(time.monotonic() - begun)  # whoever asks again and again finds it free
         async with self._sessions.begin() as session:
-            count = await session.scalar(
-                select(func.count()).select_from(TurnRow).where(TurnRow.author_id == user_id)
-            )
-            written = select(MessageRow.message_id).where(MessageRow.question_id.in_(mine))
-            await session.execute(delete(ShownRow).where(ShownRow.message_id.in_(written)))
-            await session.execute(delete(MessageRow).where(MessageRow.question_id.in_(mine)))
-            await session.execute(delete(UploadRow).where(UploadRow.question_id.in_(mine)))
             await session.execute(delete(UploadRow).where(_is_upload_of(user_id)))
-            await session.execute(delete(TurnRow).where(TurnRow.author_id == user_id))
             await session.execute(delete(ChoiceRow).where(ChoiceRow.user_id == user_id))
             await session.execute(delete(ResetRow).where(ResetRow.user_id == user_id))
             await session.execute(
@@ -325,7 +325,17 @@ class Store:
         async with self._engine.connect() as connection:
             # The log repeats what was there before; where somebody reads for too long, a later one cuts it.
             await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        return count or 0
+        return count
+
+    async def _erase_some(self, user_id: int) -> int:
+        async with self._sessions.begin() as session:
+            asked = select(TurnRow.question_id).where(TurnRow.author_id == user_id)
+            mine = (await session.scalars(asked.limit(_ERASED_AT_ONCE))).all()
+            written = select(MessageRow.message_id).where(MessageRow.question_id.in_(mine))
+            await session.execute(delete(ShownRow).where(ShownRow.message_id.in_(written)))
+            for row in (MessageRow, UploadRow, TurnRow):
+                await session.execute(delete(row).where(row.question_id.in_(mine)))
+        return len(mine)
 
     async def _merge(self, row: Base) -> None:
         async with self._sessions.begin() as session:

@@ -106,6 +106,20 @@ async def test_no_word_of_an_erased_person_is_on_the_disk(store: Store, tmp_path
     assert b"of bob" in everything_below(tmp_path)
 
 
+async def test_others_are_remembered_while_much_is_erased(store: Store) -> None:
+    """A person's questions go a few at a time, every one of them, and nobody waits for all."""
+    for n in range(120):
+        await remember(store, n + 1, "of alice")
+    erasing = asyncio.create_task(store.erase(ALICE))
+    while len(left := (await store.export(ALICE))["conversations"]) == 120:
+        pass
+    assert left
+    await remember(store, 500, "of bob", author=BOB)
+    assert await erasing == 120
+    assert (await store.export(ALICE))["conversations"] == []
+    assert len((await store.export(BOB))["conversations"]) == 1
+
+
 def document(values: dict[str, Any]) -> Document:
     """A finished document of these lists."""
     made = Document()
