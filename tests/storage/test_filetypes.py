@@ -137,7 +137,7 @@ def _zip() -> bytes:
         ),
         ("a.txt", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "pdf"),
         ("a.json", _zip(), "archive"),
-        ("a.jpg", gzip.compress(b"hello"), "archive"),
+        ("a.jpg", gzip.compress(b"hello", mtime=0), "archive"),
         ("a.xlsx", TEXT, "data"),
         ("a.pdf", b"just some words of text\n" * 10, "pdf"),
     ],
