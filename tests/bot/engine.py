@@ -29,12 +29,10 @@ async def died_after(client: docker.DockerClient, execution: Execution, moment: 
     filters = {"container": execution.container_id, "event": "die"}
 
     def deaths() -> list[int]:
-        return [
-            each["timeNano"]
-            for each in client.events(
-                since=int(moment) - 1, until=int(time.time()) + 1, filters=filters, decode=True
-            )
-        ]
+        now = time.time()
+        # The engine takes parts of seconds, of which docker's types do not know.
+        found = client.events(f"{moment:.9f}", f"{now:.9f}", filters, decode=True)  # type: ignore[call-overload]
+        return [each["timeNano"] for each in found]
 
     (died,) = await asyncio.to_thread(deaths)
     return died / 1e9 - moment

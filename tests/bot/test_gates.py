@@ -170,12 +170,12 @@ async def test_who_is_blocked_by_id_role_or_parent_channel_gets_in_by_no_way(
             for refused in await each.interactions():
                 assert "may not use this bot here" in refused.message.content
                 assert refused.message.ephemeral
-        assert [len(each.where.messages) for each in out] == [count + 1 for count in said]
         await control.edits()
         asked = await control.asks()
         await discord.general.wait_for(lambda m: "Served." in m.content and ended(m), 30, after=asked)
         await model.until(lambda: len(model.requests) >= served + 2)
         assert len(model.requests) == served + 2
+        assert [len(each.where.messages) for each in out] == [count + 1 for count in said]
         assert bot.services.warmer.told == {str(bob.id)}
         for each in out:
             assert (await only_execution(bot, each.who)).code == "print('before')"
