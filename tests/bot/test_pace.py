@@ -25,7 +25,8 @@ async def test_a_message_is_edited_once_a_second_and_ends_whole(
     paragraphs = [f"Paragraph {n}: " + f"word{n} " * 25 for n in range(15)]
     model.script([[say("\n\n".join(paragraphs), pieces=50, delay=0.1), hang(), say("The end.")]])
     await discord.user("alice").ask(discord.general, "go")
-    second = await discord.general.wait_for(lambda m: "Paragraph 14" in m.content, 30)
+    await model.until(lambda: model.hanging, 60)
+    second = await discord.general.wait_for(lambda m: m.content.count("word14") == 25, 30)
     before = len(second.revisions)
     model.release()
     first = await discord.general.wait_for(lambda m: "Paragraph 0" in m.content and ended(m), 30)
