@@ -1,5 +1,6 @@
 """What Discord refuses of messages, files, threads and commands is refused here, with Discord's own code."""
 
+import io
 from typing import Any
 
 import aiohttp
@@ -165,6 +166,23 @@ async def test_files_of_a_message(sizes: list[int], code: int) -> None:
         assert [len(each.attachments) for each in raw.discord.general.messages] == (
             [] if code else [len(sizes)]
         )
+
+
+async def test_a_request_without_files_has_the_same_limit() -> None:
+    """25 MiB of JSON are too many."""
+    async with raw_discord() as raw:
+        text = io.BytesIO(b'{"content": "' + b"x" * 25 * MIB + b'"}')
+        assert (
+            await raw.code("POST", raw.messages, data=text, headers={"Content-Type": "application/json"})
+            == 40005
+        )
+
+
+async def test_no_bot_has_a_dm_with_another() -> None:
+    """People alone are written to."""
+    async with raw_discord() as raw:
+        for who, code in ((raw.discord.bot("robot"), 10013), (raw.discord.user("alice"), 0)):
+            assert await raw.code("POST", "/users/@me/channels", {"recipient_id": str(who.id)}) == code
 
 
 async def test_edits_and_deletions() -> None:

@@ -180,3 +180,12 @@ async def test_choices(focus: str, choices: list[Json], fault: str) -> None:
         assert (
             await raw.respond(await opened(raw, AUTOCOMPLETE, focus), CHOICES, {"choices": choices}) == fault
         )
+
+
+async def test_choices_are_not_followed_by_a_message() -> None:
+    """Who is still typing has asked nothing yet."""
+    async with raw_discord() as raw:
+        made = await opened(raw, AUTOCOMPLETE)
+        assert await raw.respond(made, CHOICES, {"choices": []}) == "taken"
+        hook = f"/webhooks/{raw.discord.world.me.id}/{made.token}"
+        assert await raw.code("POST", hook, {"content": "x"}) == 50035
