@@ -368,3 +368,19 @@ async def test_everybody_together_may_ask_fifty_times_a_second() -> None:
         assert [status for status, _ in answers].count(429) > 0
         assert answers[-1][1]["global"] is True
         assert raw.discord.limits.caused[-1].endswith("(global)")
+
+
+async def test_what_a_test_orders_happens_once() -> None:
+    """A refusal, a lost connection; then all is well. A method that no path has is 405."""
+    async with raw_discord() as raw:
+        order = f"POST {raw.messages}"
+        raw.discord.fail_next(order, 403)
+        raw.discord.drop_next(order)
+        assert await raw.code("POST", raw.messages, {"content": "x"}) == 50013
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await raw.ask("POST", raw.messages, {"content": "x"})
+        assert raw.discord.general.messages == []
+        assert await raw.code("POST", raw.messages, {"content": "x"}) == 0
+        assert raw.discord.limits.pending == []
+        status, _ = await raw.ask("PUT", raw.messages, {})
+        assert status == 405
