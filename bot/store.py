@@ -1,52 +1,33 @@
 """What the bot remembers: conversations by message id, and a ledger that nothing clears."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, event, func, select, update
+from sqlalchemy import delete, event, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from bot.history import History, as_seen_by
+from bot.ledger import Ledger
 from bot.memory import dumped, loaded
-from bot.model import Message, Usage
+from bot.model import Message
+from bot.persons import Persons
 from bot.settings import SetupError
-from bot.tables import (
-    Base,
-    ChoiceRow,
-    LedgerRow,
-    MessageRow,
-    ResetRow,
-    ShownRow,
-    Spent,
-    ThreadRow,
-    TurnRow,
-    UploadRow,
-)
+from bot.tables import Base, MessageRow, ResetRow, ShownRow, ThreadRow, TurnRow, UploadRow
 from bot.unbroken import unbroken
 
 _LONGEST_CHAIN = 200
-_NOBODY = 0
-"""Whose a thread is that was opened by somebody who wants to be forgotten."""
-_LEDGER = ("guild_id", "model", "prompt", "cached", "completion", "dollars", "cpu_seconds")
-_ERASED_AT_ONCE = 50
-"""Questions of one transaction: each is overwritten, and whoever else writes waits for it."""
 _CONNECTIONS = 4
 """Each is a thread with a cache of pages; statements take a millisecond, and a crowd waits its turn."""
 
 
-class Store:
+class Store(Ledger, Persons):
     """One SQLite file; made by `open_store`."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @unbroken
     async def remember(
@@ -218,129 +199,6 @@ class Store:
             }
         return sorted(marks.items(), key=lambda each: each[1], reverse=True)[:most]
 
-    @unbroken
-    async def choose(self, user_id: int, model: str) -> None:
-        """Note a person's model."""
-        await self._merge(ChoiceRow(user_id=user_id, model=model))
-
-    @unbroken
-    async def choice(self, user_id: int) -> str | None:
-        """The model that a person has chosen."""
-        async with self._sessions() as session:
-            row = await session.get(ChoiceRow, user_id)
-        return row.model if row else None
-
-    @unbroken
-    async def book(
-        self,
-        *,
-        user_id: int,
-        guild_id: int | None,
-        at: datetime,
-        model: str | None = None,
-        usage: Usage | None = None,
-        dollars: float = 0.0,
-        cpu_seconds: float = 0.0,
-    ) -> None:
-        """Add to the ledger."""
-        used = usage or Usage()
-        await self._merge(
-            LedgerRow(
-                at=at,
-                user_id=user_id,
-                guild_id=guild_id,
-                model=model,
-                prompt=used.prompt,
-                cached=used.cached,
-                completion=used.completion,
-                dollars=dollars,
-                cpu_seconds=cpu_seconds,
-            )
-        )
-
-    @unbroken
-    async def spent(
-        self, since: datetime, *, user_id: int | None = None, guild_id: int | None = None
-    ) -> Spent:
-        """What was spent since a moment: by a person, in a guild, or by all."""
-        query = select(
-            func.coalesce(func.sum(LedgerRow.prompt + LedgerRow.completion), 0),
-            func.coalesce(func.sum(LedgerRow.dollars), 0.0),
-            func.coalesce(func.sum(LedgerRow.cpu_seconds), 0.0),
-        ).where(LedgerRow.at >= since)
-        if user_id is not None:
-            query = query.where(LedgerRow.user_id == user_id)
-        if guild_id is not None:
-            query = query.where(LedgerRow.guild_id == guild_id)
-        async with self._sessions() as session:
-            tokens, dollars, seconds = (await session.execute(query)).one()
-        return Spent(tokens=tokens, dollars=dollars, cpu_seconds=seconds)
-
-    @unbroken
-    async def export(
-        self, user_id: int, *, after: int | None = None, at_most: int | None = None
-    ) -> dict[str, Any]:
-        """Everything that is remembered of a person, as JSON; of the conversations `at_most`, oldest first.
-
-        With `after`, only conversations, those that follow this question.
-        """
-        asked = select(TurnRow).where(TurnRow.author_id == user_id, TurnRow.question_id > (after or 0))
-        async with self._sessions() as session:
-            turns = (await session.scalars(asked.order_by(TurnRow.question_id).limit(at_most))).all()
-            page = {"conversations": [_conversation(row) for row in turns]}
-            if after is not None:
-                return page
-            choice = await session.get(ChoiceRow, user_id)
-            threads = await session.scalars(select(ThreadRow).where(ThreadRow.user_id == user_id))
-            resets = await session.scalars(select(ResetRow).where(ResetRow.user_id == user_id))
-            uploads = await session.scalars(select(UploadRow).where(_is_upload_of(user_id)))
-            ledger = await session.scalars(select(LedgerRow).where(LedgerRow.user_id == user_id))
-            return page | {
-                "model": choice.model if choice else None,
-                "threads": [row.thread_id for row in threads],
-                "resets": [{"channel_id": row.channel_id, "at": row.at.isoformat()} for row in resets],
-                "uploads": [_figures(row, "question_id", "attachment_id", "file_id") for row in uploads],
-                "ledger": [{"at": row.at.isoformat()} | _figures(row, *_LEDGER) for row in ledger],
-            }
-
-    @unbroken
-    async def erase(self, user_id: int) -> int:
-        """Forget a person's conversations and choices, not the ledger; return how many turns.
-
-        A thread of ours stays one, whoever opened it. No byte of what was said is left in the file.
-        """
-        count, gone = 0, _ERASED_AT_ONCE
-        while gone == _ERASED_AT_ONCE:
-            begun = time.monotonic()
-            gone = await self._erase_some(user_id)
-            count += gone
-            await asyncio.sleep(time.monotonic() - begun)  # whoever asks again and again finds it free
-        async with self._sessions.begin() as session:
-            await session.execute(delete(UploadRow).where(_is_upload_of(user_id)))
-            await session.execute(delete(ChoiceRow).where(ChoiceRow.user_id == user_id))
-            await session.execute(delete(ResetRow).where(ResetRow.user_id == user_id))
-            await session.execute(
-                update(ThreadRow).where(ThreadRow.user_id == user_id).values(user_id=_NOBODY)
-            )
-        async with self._engine.connect() as connection:
-            # The log repeats what was there before; where somebody reads for too long, a later one cuts it.
-            await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        return count
-
-    async def _erase_some(self, user_id: int) -> int:
-        async with self._sessions.begin() as session:
-            asked = select(TurnRow.question_id).where(TurnRow.author_id == user_id)
-            mine = (await session.scalars(asked.limit(_ERASED_AT_ONCE))).all()
-            written = select(MessageRow.message_id).where(MessageRow.question_id.in_(mine))
-            await session.execute(delete(ShownRow).where(ShownRow.message_id.in_(written)))
-            for row in (MessageRow, UploadRow, TurnRow):
-                await session.execute(delete(row).where(row.question_id.in_(mine)))
-        return len(mine)
-
-    async def _merge(self, row: Base) -> None:
-        async with self._sessions.begin() as session:
-            await session.merge(row)
-
 
 def _history(newest_first: Sequence[TurnRow], reader: int | None) -> History:
     kept = newest_first[:_LONGEST_CHAIN]
@@ -352,20 +210,6 @@ def _history(newest_first: Sequence[TurnRow], reader: int | None) -> History:
         ),
         cut=len(newest_first) > _LONGEST_CHAIN,
     )
-
-
-def _conversation(row: TurnRow) -> dict[str, Any]:
-    at = row.created_at.isoformat()
-    return _figures(row, "question_id", "channel_id") | {"at": at, "messages": row.exchange}
-
-
-def _figures(row: Base, *names: str) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in names}
-
-
-def _is_upload_of(user_id: int) -> ColumnElement[bool]:
-    """By the id of the file, for a question that was never answered is not remembered."""
-    return UploadRow.file_id.startswith(f"{user_id}_", autoescape=True)
 
 
 @asynccontextmanager
