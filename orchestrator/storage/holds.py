@@ -57,6 +57,12 @@ def is_held(owner: sa.ColumnElement[str], now: Moment, latest: Moment) -> sa.Col
     return sa.exists().where(owners.c.id == owner, ~_lapsed(now, latest))
 
 
+def was_held(then: datetime, now: datetime) -> sa.ColumnElement[bool]:
+    """Whether a hold of `then` still stands; never for longer than `LENGTH`."""
+    latest = min(then, now) + LENGTH
+    return sa.exists().where(owners.c.swept_until > max(then, now), owners.c.swept_until <= latest)
+
+
 async def hold(connection: AsyncConnection, wanted: sa.ColumnElement[bool], now: datetime) -> Held:
     """Hold the workspaces of the `wanted` rows of `owners` that nobody has; in a transaction, as is `now`."""
     until = now + LENGTH

@@ -30,7 +30,7 @@ from orchestrator.storage.disk_sweep import (
     owner_of,
 )
 from orchestrator.storage.expiry import Expiry, has_ended
-from orchestrator.storage.holds import LENGTH, is_claimed, is_held, only_one
+from orchestrator.storage.holds import LENGTH, is_claimed, is_held, only_one, was_held
 from orchestrator.storage.leavings import WorkspaceSweep
 from orchestrator.storage.tables import executions, files, sweeps
 from orchestrator.storage.workspaces import DirectoryWorkspaces
@@ -100,9 +100,19 @@ class Sweeper:
         if dry_run:
             return await self._sweep(this)
         with only_one(self._database.path.with_name("sweep.lock")):
+            await self._wait_for_others()
             report = await self._sweep(this)
             await self._record(report)
         return report
+
+    async def _wait_for_others(self) -> None:
+        """Until the holds of now are given back or have lapsed: those of a dead sweep are what it left."""
+        begun, give_up = self._clock.now(), time.monotonic() + _PATIENCE
+        while time.monotonic() < give_up:
+            async with self._database.session() as connection:
+                if not await connection.scalar(sa.select(was_held(begun, self._clock.now()))):
+                    return
+            await asyncio.sleep(_PAUSE)
 
     async def _sweep(self, this: _Sweep) -> SweepReport:
         begun = time.monotonic()
