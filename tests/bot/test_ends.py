@@ -1,8 +1,10 @@
 """Every question comes to its end: whatever is lost, stopped, edited, deleted or asked at the same time."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
+from bot.catchup import DELETED, EDITED
 from bot.client import SandglassClient
 from tests.bot.conftest import OpenBot
 from tests.bot.test_turns import ended
@@ -299,3 +301,30 @@ async def test_two_clients_of_one_process_are_counted_as_one(
     assert before
     ours._global_rate_limits.clear()  # what nextcord does when it closes
     assert dict(theirs._global_rate_limits) == before
+
+
+async def test_what_is_edited_or_deleted_before_it_is_taken_up_is_answered_so_or_not_at_all(
+    discord: LocalDiscord, model: LocalModel, bot: SandglassClient
+) -> None:
+    """Two questions wait at the door: one is corrected there, the other taken back."""
+    model.answer_with(lambda asked: say(f"Echo {asked.text.split()[-1]}."))
+    alice, bob = discord.user("alice"), discord.user("bob")
+    async with bot._doors.of(alice.id), bot._doors.of(bob.id):
+        corrected = await alice.ask(discord.general, "secnod")
+        taken_back = await bob.ask(discord.general, "never")
+        heard = bot.services.heard
+        await settled(lambda: {corrected.id, taken_back.id} <= heard._waiting.keys())
+        await alice.edit(corrected, f"{discord.me} second")
+        await bob.delete(taken_back)
+        await settled(lambda: heard.fate(corrected.id) == EDITED and heard.fate(taken_back.id) == DELETED)
+    await discord.general.wait_for(lambda m: "Echo second." in m.content and ended(m), 20)
+    await settled(lambda: not heard._waiting)
+    assert len(model.requests) == 1
+    assert len([m for m in discord.general.messages if m.author.bot]) == 1
+
+
+async def settled(look: Callable[[], bool]) -> None:
+    """Wait for a state of the bot's that nothing announces."""
+    async with asyncio.timeout(20):
+        while not look():  # noqa: ASYNC110  (nothing tells of it)
+            await asyncio.sleep(0.01)
