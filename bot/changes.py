@@ -64,9 +64,11 @@ class Changes:
         """Stop working on it, and delete what we wrote."""
         self._client.services.heard.note(question_id, DELETED)
         async with self._questions.of(question_id):
+            # Most of what is deleted in a guild was never a question: no reason to write for it.
+            if not (await self._is_ours(question_id) or await self._store.author_of(question_id)):
+                return
             await self._stop(question_id)
-            if written := await self._store.answers_to(question_id):
-                await self._delete(written)
+            await self._delete(await self._store.answers_to(question_id))
             await self._store.forget_answers(question_id)
 
     async def _is_ours(self, question_id: int) -> bool:
