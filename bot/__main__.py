@@ -23,7 +23,9 @@ _OK, _REFUSED, _FAULT = 0, 2, 3
 def main() -> int:
     """Exit code 0: told to stop, or all is well; 2: the configuration; 3: ours or the engine's fault."""
     parser = argparse.ArgumentParser(prog="python -m bot", description="The Sandglass bot for Discord.")
-    parser.add_argument("--check", action="store_true", help="ask sandbox, store, policy, model and Discord once, then end")
+    parser.add_argument(
+        "--check", action="store_true", help="ask sandbox, store, policy, model and Discord once, then end"
+    )
     arguments = parser.parse_args()
     share_arenas()
     log_plainly()
